@@ -1,0 +1,25 @@
+# What a developer runs; `.venv` comes from the README's second command.
+PYTHON ?= .venv/bin/python
+
+.PHONY: check test bench matrix
+
+check: ## lint, format, strict types, import contracts
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+test: ## everything, with coverage; the gates above are among the tests
+	$(PYTHON) -m pytest --cov
+
+bench: ## side by side with the peers; see benchmarks/README.md for their environments
+	$(PYTHON) benchmarks/maxsim.py
+	$(PYTHON) benchmarks/encode.py
+
+matrix: ## the tests on every Python that is installed here
+	for version in 3.11 3.12 3.13; do \
+		command -v python$$version >/dev/null || continue; \
+		python$$version -m venv .venv-$$version && \
+		.venv-$$version/bin/pip install -q -c constraints.txt -e ".[dev]" ./models/mini && \
+		.venv-$$version/bin/python -m pytest || exit 1; \
+	done

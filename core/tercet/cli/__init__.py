@@ -1,0 +1,5 @@
+"""The command `tercet`."""
+
+from tercet.cli.app import main
+
+__all__ = ["main"]

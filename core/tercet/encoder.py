@@ -1,0 +1,397 @@
+"""Encoders: texts to `Embeddings`. torch is loaded with the first model, not with this file."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.documents import replace_lone_surrogates
+from tercet.embeddings import Embeddings, EncoderSpec, Representation
+from tercet.encoding.gathering import Gathering, no_texts
+from tercet.encoding.options import EncoderOptions
+from tercet.encoding.packing import chunks
+from tercet.encoding.reporting import TextReport
+from tercet.errors import check_texts
+from tercet.progress import progress
+
+if TYPE_CHECKING:
+    from tercet.encoding.pipeline import Pipeline, Prepared
+
+QUERY_REMEDY = "load the encoder with a larger query_tokens= to have them read whole"
+DOCUMENT_REMEDY = 'load the encoder with long_documents="windows" to have them encoded whole'
+
+PROBE_TEXT = "dimension"
+"""What `CallableEncoder` has encoded to learn a dimension."""
+
+SMALLEST_NORM = np.float32(1e-12)
+"""Shorter vectors stay what they are, rather than become noise."""
+
+Vectors = Callable[[list[str]], Any]
+"""From texts to one vector each: an array, or sequences of numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token that has a vector.
+
+    Attributes:
+        term: Its entry in the vocabulary.
+        start: Offset of its first character in the text; None where it stands for none of it.
+        end: Offset behind its last character.
+    """
+
+    term: str
+    start: int | None
+    end: int | None
+
+
+class Encoder:
+    """Turns texts into the views of one model; safe to use from many threads."""
+
+    def __init__(self, pipeline: "Pipeline", spec: EncoderSpec) -> None:
+        """Take a loaded model; `from_pretrained` is the usual way."""
+        self._pipeline, self._spec = pipeline, spec
+        self._queries = _Role(pipeline.prepare_queries, QUERY_REMEDY, None)
+        self._documents = _Role(pipeline.prepare_documents, DOCUMENT_REMEDY, spec.document_id)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        device: str | None = None,
+        dtype: str = "auto",
+        quantize: str | None = None,
+        long_documents: str = "auto",
+        query_tokens: int | None = None,
+        document_tokens: int | None = None,
+        mcls_interval: int = 256,
+        mcls_positions: str = "shared",
+        mcls_attention: str = "probe",
+        on_truncation: str = "warn",
+    ) -> Self:
+        """Load a model; what a checkpoint is, its own files say.
+
+        `long_documents` says what happens to documents that are long:
+
+        * "auto": nothing is cut. Within the model's length a document is one pass, "mcls" where
+          the model pools its CLS, reads 8,192 tokens and the document has more than 512; a longer
+          one is encoded in windows.
+        * "plain": one pass, as the model's own library does it; what is longer than the published
+          length (or `document_tokens`) is cut and reported.
+        * "mcls": a CLS before every block of `mcls_interval` text tokens, and the dense vector is
+          the normalised mean of all their final states. By default an inserted CLS takes the
+          position of its block's first token and reads the text without being seen by it, so it
+          costs no length and leaves lexical weights and token vectors as they are. With
+          `mcls_positions="sequential"` and `mcls_attention="full"` inserted CLS are tokens like
+          others (the paper's literal reading), and so many fewer tokens of the text fit. What does
+          not fit is cut and reported. The paper showed MCLS on a model that was not tuned on long
+          texts: measure it on yours.
+        * "windows": documents beyond the model's length (or `document_tokens`) are read in windows
+          that overlap by 64 tokens.
+
+        Args:
+            source: A hub id, a folder, or "tercet/mini".
+            revision: Branch, tag or commit of a hub repository.
+            device: "cpu", "cuda", "cuda:1"; None takes CUDA where there is one.
+            dtype: "float32" is exact; "bfloat16", "float16"; "auto" is the fastest of the device
+                that keeps rankings.
+            quantize: None: weights as they are.
+            long_documents: "auto", "plain", "mcls" or "windows".
+            query_tokens: Tokens of a query; None for what the model was published with.
+            document_tokens: Most tokens of a document in one pass; None for the model's own.
+            mcls_interval: Text tokens of a block that has its own CLS.
+            mcls_positions: "shared" or "sequential".
+            mcls_attention: "probe" or "full".
+            on_truncation: "warn", once a call, or "error".
+
+        Raises:
+            CheckpointError: The checkpoint cannot be found, recognised or used.
+            ValueError: An argument that there is not, or that does not fit the model.
+        """
+        options = EncoderOptions.parse(
+            quantize=quantize,
+            long_documents=long_documents,
+            query_tokens=query_tokens,
+            document_tokens=document_tokens,
+            mcls_interval=mcls_interval,
+            mcls_positions=mcls_positions,
+            mcls_attention=mcls_attention,
+            on_truncation=on_truncation,
+        )
+        from tercet.encoding.checkpoint import Checkpoint  # noqa: PLC0415  loads torch
+        from tercet.encoding.pipeline import Pipeline  # noqa: PLC0415  loads torch
+
+        checkpoint = Checkpoint.open(source, revision=revision)
+        pipeline = Pipeline(checkpoint, options=options, device=device, dtype=dtype)
+        return cls(pipeline, pipeline.encoder_spec())
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """What it is: enough to load it again, and to recognise its vectors."""
+        return self._spec
+
+    @property
+    def representations(self) -> tuple[Representation, ...]:
+        """The views that it makes."""
+        return self._spec.representations
+
+    def encode_queries(self, texts: Sequence[str], *, show_progress: bool = False) -> Embeddings:
+        """The views of N queries, in the order given.
+
+        Args:
+            texts: The queries.
+            show_progress: Draw a bar on stderr.
+
+        Raises:
+            TypeError: A bare string, or an item that is no string.
+            TextTooLongError: One would be cut, and the encoder was told to refuse that.
+        """
+        return self._encode(texts, self._queries, show_progress)
+
+    def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> Embeddings:
+        """The views of N documents, in the order given.
+
+        Args:
+            texts: The documents.
+            show_progress: Draw a bar on stderr.
+
+        Raises:
+            TypeError: A bare string, or an item that is no string.
+            TextTooLongError: One would be cut, and the encoder was told to refuse that.
+        """
+        return self._encode(texts, self._documents, show_progress)
+
+    def encode_documents_iter(
+        self, texts: Iterable[str], *, show_progress: bool = False
+    ) -> Iterator[Embeddings]:
+        """The views of a stream of documents, batch after batch, in the order given.
+
+        Memory does not grow with their number. What was cut is reported when the stream ends.
+
+        Args:
+            texts: The documents; read as they are needed.
+            show_progress: Draw a bar on stderr.
+
+        Raises:
+            TypeError: A bare string, or an item that is no string.
+            TextTooLongError: One would be cut, and the encoder was told to refuse that.
+        """
+        if isinstance(texts, str):
+            raise TypeError("texts is one string; an iterable of strings belongs there: [texts]")
+        return self._stream(texts, self._documents, show_progress)
+
+    def tokens(self, texts: Sequence[str]) -> list[list[Token]]:
+        """The tokens of documents, one for each row of `multi_vector`.
+
+        Without that view: all tokens that are read.
+
+        Args:
+            texts: The documents, as `encode_documents` takes them.
+        """
+        check_texts(texts)
+        cleaned = self._report(self._documents).clean(texts)
+        batch = self._pipeline.prepare_documents(cleaned)
+        found = []
+        for text, rows in zip(batch.texts, self._pipeline.kept_tokens(batch), strict=True):
+            terms = self.terms(text.ids[rows].tolist())
+            spans = zip(terms, text.starts[rows].tolist(), text.ends[rows].tolist(), strict=True)
+            found.append([_token(term, start, end) for term, start, end in spans])
+        return found
+
+    def terms(self, ids: Sequence[int]) -> list[str]:
+        """The entries of the vocabulary under some ids, as `sparse` has them."""
+        return self._pipeline.tokenizer.terms(ids)
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write the model as a plain folder, which this class and sentence-transformers open.
+
+        Weights are written in floating point, and `tercet.json` says how the heads use them. The
+        folder holds the model alone: options are given again when it is loaded.
+
+        Args:
+            path: The folder; made if missing, and empty if not.
+
+        Raises:
+            FileExistsError: The folder has files already.
+        """
+        self._pipeline.save(Path(path))
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an Encoder cannot be pickled: send its spec, and load it where it is needed with "
+            "Encoder.from_pretrained(spec.source, revision=spec.revision, **spec.options)"
+        )
+
+    def __repr__(self) -> str:
+        views = "+".join(self.representations)
+        return f"Encoder({self._spec.source!r}, views={views!r}, {self._pipeline.where})"
+
+    def _report(self, role: "_Role") -> TextReport:
+        return TextReport(self._pipeline.options.on_truncation, remedy=role.remedy)
+
+    def _encode(self, texts: Sequence[str], role: "_Role", show_progress: bool) -> Embeddings:  # noqa: FBT001
+        """Encode all texts and join their batches."""
+        check_texts(texts)
+        report, whole = self._report(role), Gathering()
+        for batch in self._batches(texts, role, report, show_progress):
+            whole.add(batch)
+        report.warn(stacklevel=3)
+        return whole.result() if len(texts) else no_texts(self._spec, role.document_id)
+
+    def _stream(
+        self,
+        texts: Iterable[str],
+        role: "_Role",
+        show_progress: bool,  # noqa: FBT001
+    ) -> Iterator[Embeddings]:
+        """Encode texts as they are asked for."""
+        report = self._report(role)
+        yield from self._batches(texts, role, report, show_progress)
+        report.warn(stacklevel=2)
+
+    def _batches(
+        self,
+        texts: Iterable[str],
+        role: "_Role",
+        report: TextReport,
+        show_progress: bool,  # noqa: FBT001
+    ) -> Iterator[Embeddings]:
+        """Encode some texts at a time; nothing is locked while a caller holds a batch."""
+        total = len(texts) if isinstance(texts, Sized) else None
+        with progress("encoding", total=total, show=show_progress) as bar:
+            for batch in chunks(texts):
+                cleaned = report.clean(batch)
+                ready = role.prepare(cleaned)
+                report.lengths(cleaned, ready.tokens, ready.tokens_encoded)
+                views = self._pipeline.run(ready)
+                bar.advance(len(batch), tokens=int(ready.tokens_encoded.sum()))
+                yield Embeddings(
+                    dense=views.dense,
+                    sparse=views.sparse,
+                    multi_vector=views.multi_vector,
+                    tokens=ready.tokens,
+                    tokens_encoded=ready.tokens_encoded,
+                    model_id=self._spec.model_id,
+                    document_id=role.document_id,
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """How the texts of one role are encoded."""
+
+    prepare: "Callable[[Sequence[str]], Prepared]"
+    remedy: str
+    document_id: str | None
+
+
+def _token(term: str, start: int, end: int) -> Token:
+    return Token(term, start, end) if start >= 0 else Token(term, None, None)
+
+
+class CallableEncoder:
+    """Two functions of anybody's as an encoder of the dense view.
+
+    Their vectors are scaled to unit length. Reading `spec` asks the documents function for the
+    vector of one short text where the dimension was neither given nor learnt before.
+    """
+
+    def __init__(
+        self, documents: Vectors, queries: Vectors, *, name: str, dim: int | None = None
+    ) -> None:
+        """Take the functions.
+
+        Args:
+            documents: Gives one vector a document.
+            queries: Gives one vector a query.
+            name: What the model is called; its vectors are recognised by it.
+            dim: E, where it is known.
+        """
+        if not name:
+            raise ValueError("name is empty; vectors are recognised by the name of their model")
+        self._documents, self._queries, self._name, self._dim = documents, queries, name, dim
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """What it is; without a source, since it cannot be loaded by name."""
+        if self._dim is None:
+            self._vectors(self._documents, [PROBE_TEXT])
+        identity = hashlib.sha256(f"callable\0{self._name}\0{self._dim}".encode()).hexdigest()
+        return EncoderSpec(
+            family=self._name,
+            representations=self.representations,
+            model_id=identity,
+            document_id=identity,
+            dense_dim=self._dim,
+        )
+
+    @property
+    def representations(self) -> tuple[Representation, ...]:
+        """The dense view alone."""
+        return (Representation.DENSE,)
+
+    def encode_queries(self, texts: Sequence[str], *, show_progress: bool = False) -> Embeddings:
+        """The dense vectors of N queries."""
+        return self._encode(self._queries, texts, show_progress, document_id=None)
+
+    def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> Embeddings:
+        """The dense vectors of N documents."""
+        return self._encode(
+            self._documents, texts, show_progress, document_id=self.spec.document_id
+        )
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return f"CallableEncoder(name={self._name!r}, dim={self._dim})"
+
+    def _encode(
+        self,
+        function: Vectors,
+        texts: Sequence[str],
+        show_progress: bool,  # noqa: FBT001
+        *,
+        document_id: str | None,
+    ) -> Embeddings:
+        check_texts(texts)
+        spec = self.spec
+        with progress("encoding", total=len(texts), show=show_progress) as bar:
+            cleaned = [replace_lone_surrogates(text) for text in texts]
+            dense = self._vectors(function, cleaned)
+            bar.advance(len(texts))
+        return Embeddings(dense=dense, model_id=spec.model_id, document_id=document_id)
+
+    def _vectors(self, function: Vectors, texts: list[str]) -> NDArray[np.float32]:
+        """What a function gives for some texts, at unit length, [N, E].
+
+        Raises:
+            ValueError: Not one vector a text, or of another length than those before.
+        """
+        if not texts:
+            return np.zeros((0, self._dim or 0), dtype=np.float32)
+        found = np.asarray(function(texts), dtype=np.float32)
+        if found.ndim != 2 or len(found) != len(texts):
+            raise ValueError(
+                f"{self._name} gave an array of shape {found.shape} for {len(texts)} texts; one "
+                "vector a text belongs there"
+            )
+        if self._dim is None:
+            self._dim = found.shape[1]
+        if found.shape[1] != self._dim:
+            raise ValueError(
+                f"{self._name} gave vectors of {found.shape[1]} dimensions, and of {self._dim} "
+                "before"
+            )
+        norms = np.linalg.norm(found, axis=1, keepdims=True)
+        scaled: NDArray[np.float32] = found / np.maximum(norms, SMALLEST_NORM)
+        return scaled

@@ -1,0 +1,1 @@
+"""Texts to vectors: reading checkpoints, tokenizing, the forward pass and its heads."""

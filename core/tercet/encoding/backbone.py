@@ -1,0 +1,202 @@
+"""The backbone: passes of token ids in, one state for each row out."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import MODEL_MAPPING, AutoConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from tercet.encoding.attention import PACKED
+from tercet.encoding.linear import prepack
+from tercet.encoding.packing import Pass, padded_rows, runs
+from tercet.errors import MissingTensorError, UnknownLayoutError
+from tercet.models.spec import ModelSpec
+
+PACKABLE = frozenset(
+    {
+        "bert",
+        "camembert",
+        "distilbert",
+        "electra",
+        "jina_embeddings_v3",
+        "modernbert",
+        "nomic_bert",
+        "roberta",
+        "xlm-roberta",
+    }
+)
+"""Architectures of transformers that take explicit positions and hand arguments to attention."""
+
+POSITIONS_BEHIND_PADDING = frozenset({"camembert", "roberta", "xlm-roberta"})
+"""Architectures whose first position is that of the pad token plus 1."""
+
+
+class Backbone(Protocol):
+    """What turns passes into token states."""
+
+    packs: bool
+
+    def __call__(self, passes: Sequence[Pass]) -> Tensor:
+        """The states of all rows, pass after pass, [rows, H]."""
+        ...
+
+
+def load_backbone(
+    spec: ModelSpec, tensors: Mapping[str, Tensor], *, device: torch.device, dtype: torch.dtype
+) -> Backbone:
+    """Build the backbone of a model from the tensors of a checkpoint, none of them drawn at random.
+
+    Args:
+        spec: The model; `architecture` and `config` say what is built.
+        tensors: Weights under their names; those that the architecture does not know are ignored.
+        device: Where it runs.
+        dtype: Its arithmetic.
+
+    Raises:
+        UnknownLayoutError: transformers has no such architecture.
+        MissingTensorError: Weights are missing.
+    """
+    packs = spec.architecture in PACKABLE
+    model = _build(spec, tensors, dtype=dtype, attention=PACKED if packs else None)
+    model = model.to(device=device).eval()
+    if device.type == "cpu":
+        prepack(model, dtype=dtype)
+    if packs:
+        pad = model.config.pad_token_id if spec.architecture in POSITIONS_BEHIND_PADDING else None
+        return PackedBackbone(model, device=device, pad=pad)
+    return PaddedBackbone(model, device=device)
+
+
+def _build(
+    spec: ModelSpec, tensors: Mapping[str, Tensor], *, dtype: torch.dtype, attention: str | None
+) -> PreTrainedModel:
+    try:
+        config = AutoConfig.for_model(spec.architecture, **spec.config)
+    except ValueError as error:
+        raise UnknownLayoutError(
+            f"the installed transformers has no architecture {spec.architecture!r}, which this "
+            f"checkpoint needs: a newer release may have it"
+        ) from error
+    model_class: Any = MODEL_MAPPING[type(config)]
+    with _quiet():
+        model, report = model_class.from_pretrained(
+            None,
+            config=config,
+            state_dict=dict(tensors),
+            dtype=dtype,
+            attn_implementation=attention,
+            output_loading_info=True,
+            **_without_pooler(model_class),
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise MissingTensorError(
+            f"{len(missing)} tensors of the {spec.architecture} backbone are not in the "
+            f"checkpoint: {', '.join(missing[:5])}"
+        )
+    built: PreTrainedModel = model
+    return built
+
+
+def _without_pooler(model_class: Any) -> dict[str, bool]:
+    """The argument that leaves out the pooler, which no retriever uses, where it is optional."""
+    takes_it = "add_pooling_layer" in inspect.signature(model_class).parameters
+    return {"add_pooling_layer": False} if takes_it else {}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from printing a bar and a report: what is missing becomes an error."""
+    logging: Any = transformers_logging
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+class PackedBackbone:
+    """Runs passes in one row, each seeing itself alone."""
+
+    packs = True
+
+    def __init__(self, model: PreTrainedModel, *, device: torch.device, pad: int | None) -> None:
+        """Take a model whose attention is `packed_attention`.
+
+        Args:
+            model: The model.
+            device: Where it is.
+            pad: Id of the pad token where positions are counted behind it; None where from 0.
+        """
+        self._model, self._device, self._pad = model, device, pad
+
+    @torch.inference_mode()
+    def __call__(self, passes: Sequence[Pass]) -> Tensor:
+        """The states of all rows, pass after pass, [rows, H]."""
+        states: Tensor = self._model(
+            input_ids=self._row([item.ids for item in passes]),
+            position_ids=self._row([position_ids(item, pad=self._pad) for item in passes]),
+            runs=runs(passes),
+        ).last_hidden_state
+        return states[0, : sum(map(len, passes))]  # [1, padded rows, H] -> [rows, H]
+
+    def _row(self, values: Sequence[NDArray[np.int64]]) -> Tensor:
+        """The values of all passes and some zeros, which no row reads, [1, padded rows]."""
+        joined = np.concatenate(values)
+        row = np.zeros((1, padded_rows(len(joined))), dtype=np.int64)
+        row[0, : len(joined)] = joined
+        return torch.from_numpy(row).to(self._device)
+
+
+def position_ids(item: Pass, *, pad: int | None) -> NDArray[np.int64]:
+    """The position ids of a pass.
+
+    RoBERTa's family counts from behind the pad token's id and passes over pad tokens, which all
+    have that id as their position, also where a text spells one out.
+
+    Args:
+        item: The pass.
+        pad: Id of the pad token in that family; None in others.
+    """
+    if pad is None:
+        return item.positions
+    padding = item.ids == pad
+    passed_over = np.searchsorted(np.sort(item.positions[padding]), item.positions)
+    counted = np.where(padding, -1, item.positions - passed_over)
+    found: NDArray[np.int64] = counted + pad + 1
+    return found
+
+
+class PaddedBackbone:
+    """Runs passes padded to the longest, for architectures that compute positions themselves."""
+
+    packs = False
+
+    def __init__(self, model: PreTrainedModel, *, device: torch.device) -> None:
+        self._model, self._device = model, device
+
+    @torch.inference_mode()
+    def __call__(self, passes: Sequence[Pass]) -> Tensor:
+        """The states of all rows, pass after pass, [rows, H]."""
+        shape = (len(passes), max(map(len, passes)))
+        ids = np.full(shape, self._model.config.pad_token_id or 0, dtype=np.int64)
+        seen, real = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
+        for n, item in enumerate(passes):
+            ids[n, : len(item)] = item.ids
+            seen[n, : item.visible] = 1
+            real[n, : len(item)] = True
+        states: Tensor = self._model(
+            input_ids=torch.from_numpy(ids).to(self._device),
+            attention_mask=torch.from_numpy(seen).to(self._device),
+        ).last_hidden_state  # [passes, longest, H]
+        return states[torch.from_numpy(real).to(self._device)]  # -> [rows, H]

@@ -1,0 +1,1 @@
+"""How each representation is made of token states."""

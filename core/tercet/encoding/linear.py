@@ -1,0 +1,91 @@
+"""Linear layers whose weights lie in memory as the CPU's matrix units read them (oneDNN).
+
+The operators are not a public interface of torch: where they are missing or refuse, the layer stays
+what it was.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+ROWS_HINT = 2048
+"""Rows that the layout is chosen for: those of a full pack."""
+
+FUSED = (
+    ("dense", "intermediate_act_fn"),
+    ("fc1", "activation_fn"),
+    ("lin1", "activation"),
+)
+"""Where transformers keeps a linear layer and the GELU behind it, in modules of one parent."""
+
+Activation = str
+"""What oneDNN computes with the product: "none" or "gelu"."""
+
+
+class PackedLinear(nn.Module):
+    """y = act(x W^T + b), with W laid out for oneDNN."""
+
+    def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
+        super().__init__()
+        weight, bias = linear.weight.detach(), linear.bias
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self._activation = activation
+        # A layout of its own that `state_dict` could not write, so not a parameter.
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS_HINT)
+        self._bias = None if bias is None else bias.detach().clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Project the last axis."""
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self._weight, self._bias, self._activation, [], "none"
+        )
+        return y
+
+
+@lru_cache
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether oneDNN's prepacked layers are there and right, tried on a small one."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    linear = nn.Linear(16, 16, dtype=dtype)
+    x = torch.linspace(-1, 1, 64, dtype=dtype).view(4, 16)
+    try:
+        with torch.inference_mode():
+            packed = PackedLinear(linear, activation="gelu")(x)
+            plain = nn.functional.gelu(linear(x))
+    except (AttributeError, RuntimeError):  # another release of torch, or another CPU
+        return False
+    return torch.allclose(packed, plain, atol=1e-2 if dtype.itemsize == 2 else 1e-5)
+
+
+@torch.inference_mode()
+def prepack(model: nn.Module, *, dtype: torch.dtype) -> None:
+    """Replace the linear layers of a model on the CPU, one by one, so that memory stays flat."""
+    if not can_pack(dtype):
+        return
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Linear:
+                activation = _fuse(parent, name)
+                setattr(parent, name, PackedLinear(child, activation=activation))
+
+
+def _fuse(parent: nn.Module, name: str) -> Activation:
+    """Take the exact GELU behind a layer out of its parent, if there is one."""
+    for linear, activation in FUSED:
+        found = getattr(parent, activation, None)
+        if name == linear and found is not None and _is_exact_gelu(found):
+            setattr(parent, activation, nn.Identity())
+            return "gelu"
+    return "none"
+
+
+def _is_exact_gelu(activation: object) -> bool:
+    """Whether it is x Phi(x), not one of the approximations that share the name."""
+    if isinstance(activation, nn.GELU):
+        return activation.approximate == "none"
+    return activation is nn.functional.gelu or (
+        type(activation).__name__ == "GELUActivation"
+        and getattr(activation, "act", None) is nn.functional.gelu
+    )

@@ -1,0 +1,167 @@
+"""Texts to the views of a model: tokenise, lay out passes, run them, under one lock."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.embeddings import EncoderSpec
+from tercet.encoding.checkpoint import Checkpoint
+from tercet.encoding.heads.multi_vector import TokenRows
+from tercet.encoding.long_documents import LongDocuments
+from tercet.encoding.model import Model, Views
+from tercet.encoding.options import EncoderOptions
+from tercet.encoding.packing import Pass
+from tercet.encoding.passes import document_passes, query_passes, tokens_encoded
+from tercet.encoding.precision import choose_device, choose_dtype
+from tercet.encoding.saving import save
+from tercet.encoding.tokenised import TokenisedText
+from tercet.encoding.tokenizing import Tokenizer
+
+Layout = Callable[[TokenisedText, int], list[Pass]]
+"""The passes of text n of a batch."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A batch of texts, ready to be run.
+
+    Attributes:
+        texts: As the model reads them.
+        passes: All their passes.
+        tokens: Tokens of each whole text, [N].
+        tokens_encoded: How many of them the passes read, [N].
+    """
+
+    texts: list[TokenisedText]
+    passes: list[Pass]
+    tokens: NDArray[np.int64]
+    tokens_encoded: NDArray[np.int64]
+
+
+class Pipeline:
+    """A tokenizer, a model, and the options that both follow."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, options: EncoderOptions, device: str | None, dtype: str
+    ) -> None:
+        """Load a checkpoint.
+
+        Args:
+            checkpoint: Where the model is.
+            options: How it encodes.
+            device: Where it runs; None for the best there is.
+            dtype: Its arithmetic, or "auto".
+
+        Raises:
+            CheckpointError: The checkpoint cannot be used.
+            ValueError: The machine lacks the device, or the model what an option needs.
+        """
+        self.checkpoint, self.spec = checkpoint, checkpoint.spec
+        self.options = options
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(dtype, device=self.device)
+        dense = self.spec.dense
+        self._pools_cls = dense is not None and dense.pooling == ("cls",)
+        self.tokenizer = Tokenizer(checkpoint.folder, self.spec)
+        self._model = Model.load(self.spec, checkpoint.read(), device=self.device, dtype=self.dtype)
+        options.check(
+            max_tokens=self.spec.max_tokens,
+            pools_cls=self._pools_cls,
+            packs=self._model.backbone.packs,
+            name=self.spec.name,
+        )
+        self._lock = Lock()
+
+    @property
+    def where(self) -> str:
+        """Where and how the model computes, for people."""
+        dtype = str(self.dtype).removeprefix("torch.")
+        return f"device={str(self.device)!r}, dtype={dtype!r}"
+
+    def encoder_spec(self) -> EncoderSpec:
+        """What an encoder over this pipeline is."""
+        spec, model_id = self.spec, self.checkpoint.model_id
+        late = spec.multi_vector
+        return EncoderSpec(
+            family=spec.name,
+            representations=spec.representations,
+            model_id=model_id,
+            document_id=self.options.document_id(model_id),
+            source=self.checkpoint.source.name,
+            revision=self.checkpoint.revision,
+            options=self.options.arguments(),
+            dense_dim=spec.dense_dim,
+            multi_vector_dim=None if late is None else late.dim,
+            vocabulary=None if spec.sparse is None else spec.vocabulary,
+            max_tokens=spec.max_tokens,
+            reduction="sum" if late is None else late.reduction,
+            weights=spec.hybrid_weights,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the model as a plain folder."""
+        save(self.checkpoint, folder)
+
+    def prepare_queries(self, texts: Sequence[str]) -> Prepared:
+        """Tokenise queries and lay out their passes."""
+        with self._lock:
+            tokenised = self.tokenizer.queries(texts, limit=self.options.query_tokens)
+        return _prepared(tokenised, self._query)
+
+    def prepare_documents(self, texts: Sequence[str]) -> Prepared:
+        """Tokenise documents and lay out their passes."""
+        with self._lock:
+            tokenised = self.tokenizer.documents(texts)
+        return _prepared(tokenised, self._document)
+
+    def run(self, batch: Prepared) -> Views:
+        """Make the views of a batch."""
+        with self._lock:
+            return self._model.encode(batch.texts, batch.passes)
+
+    def kept_tokens(self, batch: Prepared) -> list[NDArray[np.int64]]:
+        """Tokens of each text that have a token vector; all that are read, without that view."""
+        if self.spec.multi_vector is not None:
+            rows = TokenRows(batch.passes, batch.texts, dim=0)
+            return [rows.tokens(n) for n in range(len(batch.texts))]
+        read: list[list[NDArray[np.int64]]] = [[] for _ in batch.texts]
+        for item in batch.passes:
+            read[item.text].append(item.rows[item.owned])
+        return [np.sort(np.concatenate(rows)) for rows in read]
+
+    def _query(self, text: TokenisedText, n: int) -> list[Pass]:
+        return query_passes(
+            text, n, options=self.options.long_documents, limit=self.spec.max_tokens
+        )
+
+    def _document(self, text: TokenisedText, n: int) -> list[Pass]:
+        return document_passes(
+            text,
+            n,
+            options=self.options.long_documents,
+            limit=self._document_limit,
+            pools_cls=self._pools_cls and self._model.backbone.packs,
+        )
+
+    @property
+    def _document_limit(self) -> int:
+        """Tokens of a document in one pass; "plain" keeps to the published length."""
+        given, longest = self.options.document_tokens, self.spec.max_tokens
+        if given is None and self.options.long_documents.mode is LongDocuments.PLAIN:
+            given = self.spec.document.tokens
+        return min(given or longest, longest)
+
+
+def _prepared(texts: list[TokenisedText], layout: Layout) -> Prepared:
+    of_text = [layout(text, n) for n, text in enumerate(texts)]
+    encoded = [tokens_encoded(text, passes) for text, passes in zip(texts, of_text, strict=True)]
+    return Prepared(
+        texts=texts,
+        passes=[item for passes in of_text for item in passes],
+        tokens=np.asarray([text.total for text in texts], dtype=np.int64),
+        tokens_encoded=np.asarray(encoded, dtype=np.int64),
+    )

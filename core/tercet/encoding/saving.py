@@ -1,0 +1,146 @@
+"""Writes a model as a plain folder, which this library and sentence-transformers open."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
+
+from tercet.encoding.fingerprint import TOKENIZER
+from tercet.encoding.weights import head_layers
+from tercet.models.saved import spec_to_json
+from tercet.models.spec import LinearLayer, ModelSpec
+from tercet.models.tercet_mini import FORMAT, HEADS, SETTINGS
+
+if TYPE_CHECKING:
+    from tercet.encoding.checkpoint import Checkpoint
+
+WEIGHTS = "model.safetensors"
+
+POOLINGS = {
+    "cls": "cls_token",
+    "mean": "mean_tokens",
+    "max": "max_tokens",
+    "mean_sqrt": "mean_sqrt_len_tokens",
+    "weighted_mean": "weightedmean_tokens",
+    "last": "lasttoken",
+}
+"""sentence-transformers' names of our poolings."""
+
+
+def save(checkpoint: "Checkpoint", folder: Path) -> None:
+    """Write a checkpoint as a folder of its own.
+
+    Args:
+        checkpoint: The model.
+        folder: Where to; made if missing.
+
+    Raises:
+        FileExistsError: The folder has files already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; a model is saved to a folder of its own")
+    weights, spec = checkpoint.read(), checkpoint.spec
+    heads = {_stored(name): tensor.contiguous().clone() for name, tensor in weights.heads.items()}
+    backbone = {name: tensor.contiguous().clone() for name, tensor in weights.backbone.items()}
+    save_file(backbone, folder / WEIGHTS, metadata={"format": "pt"})
+    if heads:
+        save_file(heads, folder / HEADS, metadata={"format": "pt"})
+    for name in sorted(TOKENIZER):
+        source = checkpoint.folder / spec.tokenizer.folder / name
+        if source.is_file():
+            shutil.copyfile(source, folder / name)
+    _write(folder / "config.json", {**spec.config, "model_type": spec.architecture})
+    _write(folder / SETTINGS, {"format": FORMAT, "model": spec_to_json(_at_home(spec))})
+    if spec.dense is not None:
+        _write_modules(folder, spec, heads)
+
+
+def _at_home(spec: ModelSpec) -> ModelSpec:
+    """The description with the files and tensor names of a saved folder."""
+    homes = {role: role for role, _ in head_layers(spec)}
+
+    def moved(role: str, layer: LinearLayer) -> LinearLayer:
+        return replace(layer, file=HEADS, prefix=homes[role])
+
+    dense, sparse, late = spec.dense, spec.sparse, spec.multi_vector
+    if dense is not None:
+        layers = tuple(moved(f"dense.{n}.", layer) for n, layer in enumerate(dense.layers))
+        dense = replace(dense, layers=layers)
+    if sparse is not None:
+        sparse = replace(sparse, layer=moved("sparse.", sparse.layer))
+    if late is not None:
+        layers = tuple(moved(f"multi_vector.{n}.", layer) for n, layer in enumerate(late.layers))
+        late = replace(late, layers=layers)
+    return replace(
+        spec,
+        layout="tercet",
+        weights=(WEIGHTS,),
+        prefix="",
+        dense=dense,
+        sparse=sparse,
+        multi_vector=late,
+        tokenizer=replace(spec.tokenizer, folder=""),
+    )
+
+
+def _stored(name: str) -> str:
+    """A head's tensor in the saved file: a residual is a layer of its own."""
+    return f"{name}.weight" if name.endswith(".residual") else name
+
+
+def _write_modules(folder: Path, spec: ModelSpec, heads: dict[str, Any]) -> None:
+    """What sentence-transformers needs to make the dense view."""
+    dense = spec.dense
+    if dense is None:
+        return
+    poolings = {f"pooling_mode_{name}": key in dense.pooling for key, name in POOLINGS.items()}
+    _write(
+        folder / "1_Pooling/config.json",
+        {
+            "word_embedding_dimension": spec.hidden,
+            **poolings,
+            "include_prompt": dense.include_prompt,
+        },
+    )
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    for n, layer in enumerate(dense.layers):
+        path = f"{n + 2}_Dense"
+        _write_dense(folder / path, layer, heads, role=f"dense.{n}.")
+        kinds.append((path, "Dense"))
+    if dense.normalise:
+        kinds.append((f"{len(kinds)}_Normalize", "Normalize"))
+        (folder / kinds[-1][0]).mkdir()
+    modules = [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for n, (path, kind) in enumerate(kinds)
+    ]
+    _write(folder / "modules.json", modules)
+    _write(
+        folder / "sentence_bert_config.json",
+        {"max_seq_length": spec.max_tokens, "do_lower_case": spec.tokenizer.lowercase},
+    )
+    prompts = {"query": spec.query.prompt, "document": spec.document.prompt}
+    _write(
+        folder / "config_sentence_transformers.json",
+        {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+    )
+
+
+def _write_dense(folder: Path, layer: LinearLayer, heads: dict[str, Any], *, role: str) -> None:
+    """A Dense module beside the heads: sentence-transformers looks for it in its own folder."""
+    activation = layer.activation or "torch.nn.modules.linear.Identity"
+    config = {"in_features": layer.inputs, "out_features": layer.outputs, "bias": layer.bias}
+    _write(folder / "config.json", {**config, "activation_function": activation})
+    parts = {
+        f"linear.{part}": heads[role + part] for part in ("weight", "bias") if role + part in heads
+    }
+    save_file(parts, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def _write(path: Path, told: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Measuring retrieval: collections in BEIR's layout, TREC measures, comparing plans."""

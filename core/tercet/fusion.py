@@ -1,0 +1,67 @@
+"""Fusion: the scores of several views of the same candidates become one score."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.plans import RRF_K, Plan
+from tercet.ranking import Candidates
+
+Scores = NDArray[np.float64]
+
+CONSTANT = 0.5
+"""What each candidate gets from a view whose scores are all equal."""
+
+
+def fuse(candidates: Candidates, plan: Plan) -> Scores:
+    """Score the candidates of one query as the plan says, [U].
+
+    sum:  score(d) = sum over views of w * norm(s(d)), norm over U
+    rrf:  score(d) = sum over views of w / (60 + rank of d in the view's own list)
+          (Cormack, Clarke & Buettcher 2009, "Reciprocal Rank Fusion")
+    """
+    total = np.zeros(len(candidates), dtype=np.float64)
+    for view in plan.scored:
+        if plan.fusion == "rrf":
+            contribution = reciprocal_ranks(candidates.ranks[view])
+        else:
+            contribution = NORMALISATIONS[plan.normalise](
+                candidates.scores[view].astype(np.float64)
+            )
+        total += plan.weights[view] * contribution
+    return total
+
+
+def reciprocal_ranks(ranks: NDArray[np.int64]) -> Scores:
+    """1 / (60 + rank) of ranks from 1; 0 for rank 0, a document that the list lacks."""
+    contributions: Scores = np.where(ranks > 0, 1.0 / (RRF_K + ranks), 0.0)
+    return contributions
+
+
+def min_max(scores: Scores) -> Scores:
+    """(s - min) / (max - min), in 0 to 1; a constant list gives 0.5."""
+    if not len(scores):
+        return scores
+    low, high = scores.min(), scores.max()
+    return np.full_like(scores, CONSTANT) if high == low else (scores - low) / (high - low)
+
+
+def z_score(scores: Scores) -> Scores:
+    """(s - mean) / standard deviation; a constant list gives 0.5."""
+    spread = scores.std() if len(scores) else 0.0
+    return np.full_like(scores, CONSTANT) if spread == 0 else (scores - scores.mean()) / spread
+
+
+NORMALISATIONS: Mapping[str, Callable[[Scores], Scores]] = {
+    "none": lambda scores: scores,
+    "min-max": min_max,
+    "z-score": z_score,
+}
+
+
+def best_first(scores: NDArray[np.floating], ids: Sequence[str]) -> NDArray[np.int64]:
+    """Positions from the highest score to the lowest; equal scores by id, [U]."""
+    by_id = np.argsort(np.asarray(ids, dtype=object), kind="stable")
+    order: NDArray[np.int64] = by_id[np.argsort(-scores[by_id], kind="stable")]
+    return order

@@ -1,0 +1,401 @@
+"""An index: documents with their views, and rankings of them.
+
+`search` is written once. An engine provides a `Reader`, whose `collect` answers with the candidates
+of a plan and their exact scores; fusing, cutting and fetching are done here.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from os import PathLike, fspath
+from typing import Any, NoReturn, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.documents import AddReport, Document, cleaned
+from tercet.embeddings import Embeddings, EncoderSpec, Reduction, Representation
+from tercet.errors import MissingViewError, check_k, check_texts
+from tercet.filters import Expression, Filter, parse_filter
+from tercet.fusion import best_first, fuse
+from tercet.indexes.checks import (
+    Dimensions,
+    check_dimensions,
+    check_document_model,
+    check_documents,
+    check_embeddings,
+    check_query_model,
+    check_views,
+)
+from tercet.plans import Plan, deepened, resolve_plan
+from tercet.ranking import Candidates, Hit, Ranking
+
+ENGINES = {"file": "tercet.indexes.local.index:LocalIndex"}
+"""The engines: scheme of the address to class, imported when the scheme is asked for."""
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+TIMEOUT = 60.0
+"""Seconds that a writer waits for another one."""
+
+DENSE, SPARSE, MULTI_VECTOR = Representation
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """What an index holds.
+
+    Attributes:
+        documents: How many.
+        segments: Parts that the engine keeps them in.
+        tombstones: Rows that were deleted or replaced and still take space.
+        bytes: Size of each view's arrays, and of the `catalog` with texts and metadata.
+        generation: Grows with every commit.
+        format: Version of the format.
+        spec: The model.
+        representations: The views that are stored.
+    """
+
+    documents: int
+    segments: int
+    tombstones: int
+    bytes: Mapping[str, int]
+    generation: int
+    format: int
+    spec: EncoderSpec
+    representations: tuple[Representation, ...]
+
+
+class Reader(Protocol):
+    """One consistent look at an index."""
+
+    def collect(
+        self, queries: Embeddings, plan: Plan, *, filter: Expression | None, exact: bool
+    ) -> list[Candidates]:
+        """The union of the plan's candidate lists for each query, scored in all its views."""
+        ...
+
+    def score(
+        self, queries: Embeddings, views: Sequence[Representation], ids: Sequence[str]
+    ) -> dict[Representation, NDArray[np.float32]]:
+        """Exact scores of given documents, [M, N] a view; late interaction sums query tokens."""
+        ...
+
+    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
+        """The documents found, by id."""
+        ...
+
+
+class Index(ABC):
+    """Documents with their views, searched by plans."""
+
+    def __init__(self, spec: EncoderSpec, representations: Sequence[Representation]) -> None:
+        self._spec = spec
+        self._representations = tuple(representations)
+
+    @classmethod
+    def open(
+        cls,
+        where: str | PathLike[str],
+        *,
+        spec: EncoderSpec | None = None,
+        read_only: bool | None = None,
+        timeout: float = TIMEOUT,
+        representations: Sequence[Representation | str] | None = None,
+    ) -> "Index":
+        """Open an index, and create it where there is none and a spec is given.
+
+        Args:
+            where: A folder, or an address whose scheme names the engine.
+            spec: The encoder's; an index of another model is refused.
+            read_only: None reads only where the place cannot be written.
+            timeout: Seconds to wait for another writer.
+            representations: The views to store, of those that the model makes; None stores all.
+
+        Raises:
+            IndexNotFoundError: No index there, and no spec to create one.
+            ModelMismatchError: The index holds another model's vectors.
+        """
+        address = fspath(where)
+        found = SCHEME.match(address)
+        scheme = found[1] if found else "file"
+        if scheme not in ENGINES:
+            raise ValueError(f"no engine '{scheme}://'; there are: {', '.join(ENGINES)}")
+        module, name = ENGINES[scheme].split(":")
+        engine: type[Index] = getattr(import_module(module), name)
+        views = None if representations is None else tuple(map(Representation, representations))
+        return engine.connect(
+            address, spec=spec, read_only=read_only, timeout=timeout, representations=views
+        )
+
+    @classmethod
+    @abstractmethod
+    def connect(
+        cls,
+        address: str,
+        *,
+        spec: EncoderSpec | None,
+        read_only: bool | None,
+        timeout: float,
+        representations: tuple[Representation, ...] | None,
+    ) -> Self:
+        """Open or create an index of this engine; callers use `Index.open`."""
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The model whose vectors it holds."""
+        return self._spec
+
+    @property
+    def representations(self) -> tuple[Representation, ...]:
+        """The views that it stores."""
+        return self._representations
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> Dimensions:
+        """E of each view that has one; a view is missing as long as nothing says its length."""
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Reader]:
+        """A consistent look at the index."""
+
+    def add(self, documents: Sequence[Document], embeddings: Embeddings) -> AddReport:
+        """Write documents with their views; a document with the same id is replaced.
+
+        Args:
+            documents: N documents; of several with one id the last wins.
+            embeddings: Their views, in the same order.
+
+        Returns:
+            What was written, replaced, and skipped because it was there already.
+
+        Raises:
+            ModelMismatchError: Vectors of another model, or of other document options.
+            MissingViewError: A view that the index stores is missing.
+            IndexLocked: Another writer held the index for longer than the timeout.
+        """
+        check_documents(documents)
+        check_embeddings(embeddings, name="embeddings")
+        if len(documents) != len(embeddings):
+            raise ValueError(f"{len(documents)} documents, but embeddings of {len(embeddings)}")
+        check_document_model(embeddings, self._spec)
+        check_views(self._representations, embeddings, name="embeddings", what="this index stores")
+        check_dimensions(embeddings, self.dimensions, name="documents")
+        if not documents:
+            return AddReport()
+        last = {document.id: place for place, document in enumerate(documents)}
+        chosen, views = list(documents), embeddings
+        if len(last) < len(documents):
+            chosen, views = [documents[i] for i in last.values()], embeddings.take([*last.values()])
+        report = self._write(cleaned(chosen), views)
+        return report + AddReport(duplicate_ids=_repeated(documents))
+
+    @abstractmethod
+    def _write(self, documents: Sequence[Document], embeddings: Embeddings) -> AddReport:
+        """Write documents with distinct ids."""
+
+    @abstractmethod
+    def unchanged(self, documents: Sequence[Document]) -> NDArray[np.bool_]:
+        """Which documents stand in the index as they are, made by its own model, [N]."""
+
+    def search(
+        self,
+        queries: Embeddings,
+        *,
+        k: int = 5,
+        plan: str | Plan | None = None,
+        filter: Filter | None = None,
+        exact: bool = False,
+    ) -> list[Ranking]:
+        """Rank documents for each query.
+
+        Args:
+            queries: Views of M queries.
+            k: How many hits a query at most.
+            plan: A plan or its name; None takes the default of the views that both sides have.
+            filter: Which documents may be found.
+            exact: Compare with every stored vector, where an engine would approximate.
+
+        Returns:
+            M rankings, each hit with the score of every view that the plan used.
+
+        Raises:
+            MissingViewError: The plan uses a view that the index or the queries lack.
+            ModelMismatchError: The queries come from another model.
+        """
+        check_k(k)
+        check_embeddings(queries, name="queries")
+        chosen = deepened(self._plan(plan, queries), k)
+        self._check_queries(queries, chosen.views)
+        with self.reading() as reader:
+            collected = reader.collect(queries, chosen, filter=parse_filter(filter), exact=exact)
+            cuts = [
+                _cut(_reduced(found, count, self._shown(chosen)), chosen, k)
+                for found, count in zip(collected, _query_tokens(queries), strict=True)
+            ]
+            ids = dict.fromkeys(id_ for cut in cuts for id_, _, _ in cut)
+            documents = reader.documents(list(ids))
+        return [
+            Ranking(
+                tuple(
+                    Hit(documents[id_], score, scores, rank)
+                    for rank, (id_, score, scores) in enumerate(cut, start=1)
+                )
+            )
+            for cut in cuts
+        ]
+
+    def score(
+        self, queries: Embeddings, ids: Sequence[str], *, reduction: Reduction | None = None
+    ) -> dict[Representation, NDArray[np.float32]]:
+        """Exact scores of given documents, in every view that queries and index have.
+
+        Args:
+            queries: Views of M queries.
+            ids: Ids of N documents.
+            reduction: Of late interaction; None takes the model's own.
+
+        Returns:
+            Scores of each view, [M, N].
+
+        Raises:
+            LookupError: The index lacks one of the documents.
+        """
+        check_texts(ids, name="ids")
+        check_embeddings(queries, name="queries")
+        views = [view for view in self._representations if view in queries.representations]
+        self._check_queries(queries, views)
+        with self.reading() as reader:
+            scores = reader.score(queries, views, ids)
+        if MULTI_VECTOR in scores and (reduction or self._spec.reduction) == "mean":
+            scores[MULTI_VECTOR] = scores[MULTI_VECTOR] / _query_tokens(queries)[:, None]
+        return scores
+
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """The documents found, in the order asked; missing ids are left out."""
+        check_texts(ids, name="ids")
+        with self.reading() as reader:
+            found = reader.documents(ids)
+        return [found[id_] for id_ in ids if id_ in found]
+
+    @abstractmethod
+    def ids(self, filter: Filter | None = None) -> list[str]:
+        """Ids of all documents, or of those that pass, in the order of ids."""
+
+    @abstractmethod
+    def embeddings(self, ids: Sequence[str]) -> Embeddings:
+        """Stored views of N documents, decoded, in the order asked.
+
+        Raises:
+            LookupError: The index lacks one of them.
+        """
+
+    @abstractmethod
+    def scan(self, filter: Filter | None = None) -> Iterator[tuple[list[Document], Embeddings]]:
+        """All documents with their stored views, decoded, batch by batch: for copies."""
+
+    @abstractmethod
+    def delete(self, ids: Sequence[str]) -> int:
+        """Remove documents; how many were there."""
+
+    @abstractmethod
+    def delete_where(self, filter: Filter) -> int:
+        """Remove the documents that pass; how many there were."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Remove all documents."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def __bool__(self) -> bool:
+        """True though it may be empty: an index is a place, not a list."""
+        return True
+
+    @abstractmethod
+    def stats(self) -> IndexStats:
+        """What it holds, in numbers."""
+
+    @abstractmethod
+    def compact(self) -> None:
+        """Give back the space of removed documents."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files and connections; closing twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an open index cannot be pickled: pass its path and call Index.open there")
+
+    def _plan(self, plan: str | Plan | None, queries: Embeddings) -> Plan:
+        """The plan for the views that are stored; a default looks at the queries' too."""
+        views = self._representations
+        if plan is None:
+            views = tuple(view for view in views if view in queries.representations)
+            if not views:
+                raise MissingViewError(
+                    f"this index stores {', '.join(self._representations)}, the queries have "
+                    f"{', '.join(queries.representations)} only"
+                )
+        return resolve_plan(plan, replace(self._spec, representations=views))
+
+    def _check_queries(self, queries: Embeddings, views: Sequence[Representation]) -> None:
+        check_query_model(queries, self._spec)
+        check_views(views, queries, name="queries", what="the plan uses")
+        check_dimensions(queries, self.dimensions, name="queries")
+
+    def _shown(self, plan: Plan) -> Reduction:
+        """Late interaction enters a sum as a mean; alone, it is shown as the model has it."""
+        return self._spec.reduction if plan.scored == (MULTI_VECTOR,) else "mean"
+
+
+def _repeated(documents: Sequence[Document]) -> tuple[str, ...]:
+    seen: set[str] = set()
+    repeated: dict[str, Any] = {}
+    for document in documents:
+        if document.id in seen:
+            repeated[document.id] = None
+        seen.add(document.id)
+    return tuple(repeated)
+
+
+def _query_tokens(queries: Embeddings) -> NDArray[np.int64]:
+    """Token vectors of each query, [M]; 1 where there is no such view."""
+    if queries.multi_vector is None:
+        return np.ones(len(queries), dtype=np.int64)
+    lengths: NDArray[np.int64] = np.diff(queries.multi_vector.offsets)
+    return lengths
+
+
+def _reduced(found: Candidates, query_tokens: int, reduction: Reduction) -> Candidates:
+    """The candidates with late interaction as `reduction` asks; engines answer with sums."""
+    if reduction == "sum" or MULTI_VECTOR not in found.scores:
+        return found
+    means = (found.scores[MULTI_VECTOR] / np.float32(query_tokens)).astype(np.float32)
+    return replace(found, scores={**found.scores, MULTI_VECTOR: means})
+
+
+def _cut(found: Candidates, plan: Plan, k: int) -> list[tuple[str, float, dict[str, float]]]:
+    """Id, score and views' scores of the k best, best first."""
+    fused = fuse(found, plan)
+    return [
+        (
+            found.ids[place],
+            float(fused[place]),
+            {view.value: float(found.scores[view][place]) for view in plan.views},
+        )
+        for place in best_first(fused, found.ids)[:k]
+    ]

@@ -1,0 +1,132 @@
+"""What an index refuses before an engine sees it."""
+
+from collections.abc import Mapping, Sequence
+
+from tercet.documents import Document
+from tercet.embeddings import Embeddings, EncoderSpec, Representation
+from tercet.errors import MissingViewError, ModelMismatchError
+
+Dimensions = Mapping[Representation, int]
+"""E of each view that has one, as far as it is known."""
+
+
+def check_documents(documents: object) -> Sequence[Document]:
+    """Refuse anything but a sequence of documents.
+
+    Raises:
+        TypeError: No sequence, or an item that is no `Document`.
+    """
+    if isinstance(documents, str | Mapping) or not isinstance(documents, Sequence):
+        raise TypeError(f"a sequence of Document belongs here, not a {type(documents).__name__}")
+    for position, document in enumerate(documents):
+        if not isinstance(document, Document):
+            raise TypeError(f"documents[{position}] is a {type(document).__name__}, not a Document")
+    return documents
+
+
+def check_embeddings(embeddings: object, *, name: str) -> Embeddings:
+    """Refuse what is not `Embeddings`, raw arrays above all.
+
+    Raises:
+        TypeError: Something else.
+    """
+    if not isinstance(embeddings, Embeddings):
+        raise TypeError(f"{name} are a {type(embeddings).__name__}, not Embeddings")
+    return embeddings
+
+
+def check_query_model(queries: Embeddings, spec: EncoderSpec) -> None:
+    """Refuse queries that another model made.
+
+    Raises:
+        ModelMismatchError: Their `model_id` is not the index's.
+    """
+    if queries.model_id is not None and queries.model_id != spec.model_id:
+        raise ModelMismatchError(
+            f"this index holds vectors of {model_name(spec)}, the queries come from model "
+            f"{queries.model_id[:12]}: encode them with the model of the index"
+        )
+
+
+def check_document_model(embeddings: Embeddings, spec: EncoderSpec) -> None:
+    """Refuse document vectors of another model, or made with other document options.
+
+    Raises:
+        ModelMismatchError: Their `document_id` is not the index's.
+    """
+    if embeddings.document_id is not None and embeddings.document_id != spec.document_id:
+        other = "with other document options"
+        if embeddings.model_id != spec.model_id:
+            other = f"by model {(embeddings.model_id or 'unknown')[:12]}"
+        raise ModelMismatchError(
+            f"this index holds vectors of {model_name(spec)}, these documents were encoded {other}:"
+            " encode them as the index's spec says, or open another index"
+        )
+
+
+def check_same_model(asked: EncoderSpec, found: EncoderSpec, *, where: str) -> None:
+    """Refuse to open an index for a model that did not fill it.
+
+    Raises:
+        ModelMismatchError: Another `model_id`.
+    """
+    if asked.model_id != found.model_id:
+        raise ModelMismatchError(
+            f"the index at {where} holds vectors of {model_name(found)}, it was opened for "
+            f"{model_name(asked)}: open it without spec=, or choose another place"
+        )
+
+
+def check_views(
+    views: Sequence[Representation], embeddings: Embeddings, *, name: str, what: str
+) -> None:
+    """Refuse embeddings that lack a view.
+
+    Raises:
+        MissingViewError: A view is not there.
+    """
+    missing = [view for view in views if view not in embeddings.representations]
+    if missing:
+        raise MissingViewError(
+            f"{what} {', '.join(views)}; the {name} have {', '.join(embeddings.representations)} "
+            f"only, no {', '.join(missing)}"
+        )
+
+
+def check_dimensions(embeddings: Embeddings, dimensions: Dimensions, *, name: str) -> None:
+    """Refuse vectors of another length than the index's.
+
+    Raises:
+        ModelMismatchError: Another length.
+    """
+    for view, found in dimensions_of(embeddings).items():
+        expected = dimensions.get(view)
+        if expected is not None and found != expected:
+            raise ModelMismatchError(
+                f"{view} vectors of this index have {expected} dimensions, those of the {name} "
+                f"{found}: encode them with the model of the index"
+            )
+
+
+def dimensions_of(embeddings: Embeddings) -> dict[Representation, int]:
+    """E of each view that has one."""
+    found: dict[Representation, int] = {}
+    if embeddings.dense is not None:
+        found[Representation.DENSE] = int(embeddings.dense.shape[1])
+    if embeddings.multi_vector is not None:
+        found[Representation.MULTI_VECTOR] = embeddings.multi_vector.dim
+    return found
+
+
+def spec_dimensions(spec: EncoderSpec) -> dict[Representation, int]:
+    """E of each view that has one, as far as a spec knows it."""
+    known = {
+        Representation.DENSE: spec.dense_dim,
+        Representation.MULTI_VECTOR: spec.multi_vector_dim,
+    }
+    return {view: dim for view, dim in known.items() if dim is not None}
+
+
+def model_name(spec: EncoderSpec) -> str:
+    """How messages call a model."""
+    return f"{spec.source or spec.family} (model {spec.model_id[:12]})"

@@ -1,0 +1,199 @@
+"""The catalogue: the SQLite database that says which segments and documents are live."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+
+from tercet.embeddings import EncoderSpec, Representation
+from tercet.errors import IndexFormatError, TercetIndexError
+from tercet.indexes.local.faults import catalogue_faults
+
+FORMAT = 1
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL UNIQUE, rows INTEGER NOT NULL,
+    sha256 TEXT NOT NULL, dead_since INTEGER
+);
+CREATE TABLE documents (
+    key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, segment INTEGER NOT NULL,
+    row INTEGER NOT NULL, parent TEXT, text TEXT NOT NULL, header TEXT NOT NULL,
+    metadata TEXT NOT NULL, private TEXT NOT NULL,
+    content_hash BLOB NOT NULL, row_hash BLOB NOT NULL
+);
+CREATE UNIQUE INDEX documents_by_row ON documents (segment, row, id);
+CREATE TABLE fields (
+    name TEXT NOT NULL, type TEXT NOT NULL, value NOT NULL, document INTEGER NOT NULL,
+    PRIMARY KEY (name, type, value, document)
+) WITHOUT ROWID;
+CREATE INDEX fields_by_document ON fields (document);
+CREATE TABLE tombstones (
+    segment INTEGER NOT NULL, row INTEGER NOT NULL, generation INTEGER NOT NULL,
+    PRIMARY KEY (segment, row)
+) WITHOUT ROWID;
+CREATE INDEX tombstones_by_generation ON tombstones (generation);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the catalogue says about the index.
+
+    Attributes:
+        spec: The model.
+        representations: The views that are stored.
+        dimensions: E of each view that has one, as far as it is known.
+        generation: Grows with every commit.
+        format: Version of the format.
+    """
+
+    spec: EncoderSpec
+    representations: tuple[Representation, ...]
+    dimensions: Mapping[Representation, int]
+    generation: int = 0
+    format: int = FORMAT
+
+
+class Connections:
+    """SQLite connections to one catalogue, handed out to one thread at a time."""
+
+    def __init__(self, folder: Path, *, parameters: str, timeout: float) -> None:
+        self.folder = folder
+        self._address = f"{(folder / 'catalog.sqlite').absolute().as_uri()}?{parameters}"
+        self._timeout = timeout
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = Lock()
+        self._closed = False
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection that nobody else uses meanwhile."""
+        with self._lock:
+            if self._closed:
+                raise TercetIndexError(f"the index at {self.folder} is closed")
+            connection = self._idle.pop() if self._idle else None
+        connection = connection or self._connect()
+        try:
+            with catalogue_faults(self.folder):
+                yield connection
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            with self._lock:
+                if self._closed:
+                    connection.close()
+                else:
+                    self._idle.append(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside a read transaction: everything is as of its first look."""
+        with self.connection() as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside the one transaction of a commit; an error undoes it."""
+        with self.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close all, those in use as soon as they come back."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        with catalogue_faults(self.folder):
+            connection = sqlite3.connect(
+                self._address,
+                uri=True,
+                timeout=self._timeout,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            connection.create_function("holds_folded", 2, _holds_folded, deterministic=True)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA temp_store = MEMORY")
+        return connection
+
+
+def _holds_folded(text: str, folded: str) -> bool:
+    return folded in text.casefold()
+
+
+def create(connection: sqlite3.Connection, meta: Meta) -> None:
+    """Lay out an empty catalogue, in one transaction."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in SCHEMA.split(";\n"):
+        connection.execute(statement)
+    values = {
+        "format": str(meta.format),
+        "generation": str(meta.generation),
+        "spec": meta.spec.to_json(),
+        "representations": json.dumps(meta.representations),
+        "dimensions": json.dumps(meta.dimensions),
+    }
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+    connection.execute("COMMIT")
+
+
+def is_laid_out(connection: sqlite3.Connection) -> bool:
+    """Whether the catalogue has its tables; a creation that was interrupted has none."""
+    query = "SELECT 1 FROM sqlite_master WHERE name = 'meta'"
+    return connection.execute(query).fetchone() is not None
+
+
+def read_meta(connection: sqlite3.Connection) -> Meta:
+    """What the catalogue says about the index.
+
+    Raises:
+        IndexFormatError: It was written in a newer format.
+    """
+    values = dict(connection.execute("SELECT key, value FROM meta"))
+    if int(values["format"]) > FORMAT:
+        raise IndexFormatError(
+            f"the index is of format {values['format']}; this version of tercet reads format "
+            f"{FORMAT}: upgrade tercet"
+        )
+    return Meta(
+        EncoderSpec.from_json(values["spec"]),
+        tuple(map(Representation, json.loads(values["representations"]))),
+        {Representation(r): dim for r, dim in json.loads(values["dimensions"]).items()},
+        int(values["generation"]),
+        int(values["format"]),
+    )
+
+
+def read_generation(connection: sqlite3.Connection) -> int:
+    """The number of the last commit."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
+    return int(row[0])
+
+
+def next_generation(connection: sqlite3.Connection) -> int:
+    """Count this commit."""
+    generation = read_generation(connection) + 1
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (str(generation),))
+    return generation
+
+
+def learn_dimensions(connection: sqlite3.Connection, found: Mapping[Representation, int]) -> Meta:
+    """Note the length of vectors that nothing had said before."""
+    meta = read_meta(connection)
+    known = {**found, **meta.dimensions}
+    if known != meta.dimensions:
+        update = "UPDATE meta SET value = ? WHERE key = 'dimensions'"
+        connection.execute(update, (json.dumps(known),))
+    return replace(meta, dimensions=known)

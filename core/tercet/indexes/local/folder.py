@@ -1,0 +1,157 @@
+"""The folder of an embedded index: created, or opened the way that its permissions allow."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tercet.embeddings import EncoderSpec, Representation
+from tercet.errors import (
+    IndexNotFoundError,
+    IndexReadOnlyError,
+    MissingViewError,
+    TercetIndexError,
+)
+from tercet.indexes.checks import check_same_model, spec_dimensions
+from tercet.indexes.local.catalog import Connections, Meta, create, is_laid_out, read_meta
+from tercet.indexes.local.faults import writing_faults
+from tercet.indexes.local.lock import WriterLock
+from tercet.indexes.local.segments import sync_folder
+
+CATALOG = "catalog.sqlite"
+OURS = frozenset({CATALOG, "write.lock", "segments", "readers"})
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An index folder, ready for use.
+
+    Attributes:
+        folder: Where it is.
+        connections: To its catalogue.
+        meta: What the catalogue says.
+        read_only: Whether commits are refused.
+        marked: Whether readers leave marks, since somebody else may write.
+    """
+
+    folder: Path
+    connections: Connections
+    meta: Meta
+    read_only: bool
+    marked: bool
+
+
+def open_folder(
+    folder: Path,
+    *,
+    spec: EncoderSpec | None,
+    representations: tuple[Representation, ...] | None,
+    read_only: bool | None,
+    timeout: float,
+) -> Opened:
+    """Open the index of a folder; create it where there is none, a spec is given and it may be.
+
+    Raises:
+        IndexNotFoundError: No index there, and no spec to create one.
+        IndexReadOnlyError: The folder cannot be written, and `read_only` is False.
+        ModelMismatchError: The index holds another model's vectors.
+    """
+    if not (folder / CATALOG).is_file() and spec is not None and not read_only:
+        _create(folder, spec=spec, representations=representations, timeout=timeout)
+    if not (folder / CATALOG).is_file():
+        raise _not_found(folder)
+    writable = os.access(folder, os.W_OK) and os.access(folder / CATALOG, os.W_OK)
+    if read_only is False and not writable:
+        raise IndexReadOnlyError(f"the index at {folder} was opened for writing, and cannot be")
+    if writable:
+        (folder / "segments").mkdir(exist_ok=True)
+        (folder / "readers").mkdir(exist_ok=True)
+    parameters = _parameters(folder, read_only=bool(read_only), writable=writable)
+    connections = Connections(folder, parameters=parameters, timeout=timeout)
+    try:
+        meta = _meta(connections, spec=spec, representations=representations)
+    except BaseException:
+        connections.close()
+        raise
+    marked = os.access(folder / "readers", os.W_OK)
+    return Opened(folder, connections, meta, bool(read_only) or not writable, marked)
+
+
+def _parameters(folder: Path, *, read_only: bool, writable: bool) -> str:
+    """How SQLite opens the catalogue."""
+    if writable:
+        return "mode=ro" if read_only else "mode=rw"
+    wal = folder / f"{CATALOG}-wal"
+    # "immutable" looks at no log: commits that only stand there would be lost to the reader.
+    pending = wal.exists() and wal.stat().st_size > 0
+    return "mode=ro" if pending else "mode=ro&immutable=1"
+
+
+def _create(
+    folder: Path,
+    *,
+    spec: EncoderSpec,
+    representations: tuple[Representation, ...] | None,
+    timeout: float,
+) -> None:
+    views = _chosen(spec, representations)
+    dimensions = {view: dim for view, dim in spec_dimensions(spec).items() if view in views}
+    with writing_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = sorted(p.name for p in folder.iterdir() if p.name.split("-")[0] not in OURS)
+        if foreign:
+            raise TercetIndexError(
+                f"{folder} holds no index but other files, as {foreign[0]!r}: give a new folder"
+            )
+        connections = Connections(folder, parameters="mode=rwc", timeout=timeout)
+        try:
+            with WriterLock(folder, timeout=timeout).held(), connections.connection() as connection:
+                (folder / "segments").mkdir(exist_ok=True)
+                (folder / "readers").mkdir(exist_ok=True)
+                if not is_laid_out(connection):
+                    create(connection, Meta(spec, views, dimensions))
+        finally:
+            connections.close()
+        sync_folder(folder)
+        sync_folder(folder.absolute().parent)
+
+
+def _meta(
+    connections: Connections,
+    *,
+    spec: EncoderSpec | None,
+    representations: tuple[Representation, ...] | None,
+) -> Meta:
+    folder = connections.folder
+    with connections.reading() as connection:
+        if not is_laid_out(connection):
+            raise _not_found(folder)
+        meta = read_meta(connection)
+    if spec is not None:
+        check_same_model(spec, meta.spec, where=str(folder))
+    if representations is not None and set(representations) != set(meta.representations):
+        raise ValueError(
+            f"the index at {folder} stores {', '.join(meta.representations)}; it was opened for "
+            f"{', '.join(representations)}: open it without representations="
+        )
+    return meta
+
+
+def _chosen(
+    spec: EncoderSpec, representations: Sequence[Representation] | None
+) -> tuple[Representation, ...]:
+    if representations is None:
+        return spec.representations
+    missing = [view for view in representations if view not in spec.representations]
+    if missing or not representations:
+        raise MissingViewError(
+            f"an index of {', '.join(representations) or 'no view'} was asked for; "
+            f"{spec.source or spec.family} makes {', '.join(spec.representations)}"
+        )
+    return tuple(view for view in Representation if view in representations)
+
+
+def _not_found(folder: Path) -> IndexNotFoundError:
+    return IndexNotFoundError(
+        f"no index at {folder}; to create one: Index.open({str(folder)!r}, spec=encoder.spec)"
+    )

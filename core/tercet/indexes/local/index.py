@@ -1,0 +1,233 @@
+"""The embedded index: a folder on a local disk, one writer at a time, any number of readers."""
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.documents import AddReport, Document, clean
+from tercet.embeddings import Embeddings, EncoderSpec, Representation
+from tercet.errors import IndexCorruptError, IndexReadOnlyError, check_texts
+from tercet.filters import Expression, Filter, parse_filter
+from tercet.indexes.base import Index, IndexStats
+from tercet.indexes.checks import Dimensions, check_documents
+from tercet.indexes.local.catalog import Connections, read_generation, read_meta
+from tercet.indexes.local.compaction import compact
+from tercet.indexes.local.fields import Condition
+from tercet.indexes.local.folder import Opened, open_folder
+from tercet.indexes.local.rows import content_hash, ids_of, numbers_of, stored_hashes
+from tercet.indexes.local.search import LocalReader, warn_of_unknown_fields
+from tercet.indexes.local.snapshot import Rows, Snapshot, Snapshots
+from tercet.indexes.local.writer import Writer
+
+SCAN_DOCUMENTS = 1000
+"""Documents of a batch of `scan`."""
+
+
+class LocalIndex(Index):
+    """An index in a folder; `Index.open` opens it."""
+
+    def __init__(self, opened: Opened, *, timeout: float) -> None:
+        super().__init__(opened.meta.spec, opened.meta.representations)
+        self._folder = opened.folder
+        self._connections = opened.connections
+        self._read_only = opened.read_only
+        self._dimensions = opened.meta.dimensions
+        self._snapshots = Snapshots(opened.folder, self._representations, marked=opened.marked)
+        self._writer = Writer(opened.folder, opened.connections, self._representations, timeout)
+        self._finalizer = weakref.finalize(self, _close, self._connections, self._snapshots)
+
+    @classmethod
+    def connect(
+        cls,
+        address: str,
+        *,
+        spec: EncoderSpec | None,
+        read_only: bool | None,
+        timeout: float,
+        representations: tuple[Representation, ...] | None,
+    ) -> Self:
+        """Open or create the index of a folder; callers use `Index.open`."""
+        path = unquote(urlsplit(address).path) if address.startswith("file://") else address
+        opened = open_folder(
+            Path(path),
+            spec=spec,
+            representations=representations,
+            read_only=read_only,
+            timeout=timeout,
+        )
+        return cls(opened, timeout=timeout)
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self._folder
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it refuses to change."""
+        return self._read_only
+
+    @property
+    def dimensions(self) -> Dimensions:
+        """E of each view that has one; learned from the first vectors where the spec is silent."""
+        expected = {view for view in self._representations if view is not Representation.SPARSE}
+        if expected - set(self._dimensions):
+            with self._connections.reading() as connection:
+                self._dimensions = read_meta(connection).dimensions
+        return self._dimensions
+
+    @contextmanager
+    def reading(self) -> Iterator[LocalReader]:
+        """One read transaction with its snapshot."""
+        with ExitStack() as stack:
+            yield self._enter(stack)
+
+    def unchanged(self, documents: Sequence[Document]) -> NDArray[np.bool_]:
+        """Which documents stand in the index as they are, made by its own model, [N]."""
+        check_documents(documents)
+        with self._connections.reading() as connection:
+            stored = stored_hashes(connection, [document.id for document in documents])
+        return np.asarray(
+            [
+                document.id in stored
+                and stored[document.id] == content_hash(clean(document), self._spec.document_id)
+                for document in documents
+            ],
+            dtype=np.bool_,
+        )
+
+    def ids(self, filter: Filter | None = None) -> list[str]:  # noqa: A002  the word of the API
+        """Ids of all documents, or of those that pass, in the order of ids."""
+        expression = parse_filter(filter)
+        with self._connections.reading() as connection:
+            if expression is None:
+                found = connection.execute("SELECT id FROM documents ORDER BY id")
+            else:
+                condition = Condition(expression)
+                warn_of_unknown_fields(connection, condition)
+                query = f"SELECT id FROM documents WHERE {condition.sql} ORDER BY id"
+                found = connection.execute(query, condition.values)
+            return [id_ for (id_,) in found]
+
+    def embeddings(self, ids: Sequence[str]) -> Embeddings:
+        """Stored views of N documents, decoded, in the order asked."""
+        check_texts(ids, name="ids")
+        with self.reading() as reader:
+            rows = numbers_of(reader.connection, reader.snapshot, ids)
+            return self._decode(reader.snapshot, rows)
+
+    def scan(
+        self,
+        filter: Filter | None = None,  # noqa: A002  the word of the API
+    ) -> Iterator[tuple[list[Document], Embeddings]]:
+        """All documents with their stored views, decoded, batch by batch: for copies."""
+        return self._scan(parse_filter(filter))
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Remove documents; how many were there."""
+        check_texts(ids, name="ids")
+        self._check_writable()
+        return self._writer.delete(ids)
+
+    def delete_where(self, filter: Filter) -> int:  # noqa: A002  the word of the API
+        """Remove the documents that pass; how many there were."""
+        expression = parse_filter(filter)
+        if expression is None:
+            raise TypeError("delete_where needs a filter; clear() removes all documents")
+        self._check_writable()
+        return self._writer.delete_where(Condition(expression))
+
+    def clear(self) -> None:
+        """Remove all documents."""
+        self._check_writable()
+        self._writer.clear()
+
+    def __len__(self) -> int:
+        with self.reading() as reader:
+            return len(reader.snapshot.live)
+
+    def stats(self) -> IndexStats:
+        """What it holds, in numbers."""
+        with self.reading() as reader:
+            parts, meta = reader.snapshot.parts, read_meta(reader.connection)
+            live = len(reader.snapshot.live)
+        sizes = dict.fromkeys([view.value for view in self._representations], 0)
+        for part in parts:
+            for name, array in part.segment.arrays.items():
+                sizes[name.partition(".")[0]] += array.nbytes
+        catalogue = sum(path.stat().st_size for path in self._folder.glob("catalog.sqlite*"))
+        return IndexStats(
+            documents=live,
+            segments=len(parts),
+            tombstones=sum(len(part.live) for part in parts) - live,
+            bytes={**sizes, "catalog": catalogue},
+            generation=meta.generation,
+            format=meta.format,
+            spec=self._spec,
+            representations=self._representations,
+        )
+
+    def compact(self) -> None:
+        """Rewrite the live rows as one segment, and give back the space of the others."""
+        self._check_writable()
+        compact(self._writer, self._connections, self._snapshots, self._representations)
+
+    def close(self) -> None:
+        """Let go of files and connections; closing twice is fine."""
+        self._finalizer()
+
+    def __repr__(self) -> str:
+        return f"LocalIndex({str(self._folder)!r})"
+
+    def _write(self, documents: Sequence[Document], embeddings: Embeddings) -> AddReport:
+        self._check_writable()
+        return self._writer.add(documents, embeddings)
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise IndexReadOnlyError(
+                f"the index at {self._folder} was opened for reading, or cannot be written"
+            )
+
+    def _enter(self, stack: ExitStack) -> LocalReader:
+        """A look at the index; taken again where a compaction swept files away meanwhile."""
+        failed = -1
+        while True:
+            with ExitStack() as attempt:
+                connection = attempt.enter_context(self._connections.reading())
+                generation = read_generation(connection)
+                try:
+                    snapshot = attempt.enter_context(self._snapshots.lease(connection))
+                except FileNotFoundError as error:
+                    if generation == failed:
+                        raise IndexCorruptError(
+                            f"segment {error.filename} is missing; restore the file"
+                        ) from error
+                    failed = generation
+                else:
+                    stack.enter_context(attempt.pop_all())
+                    return LocalReader(connection, snapshot)
+
+    def _scan(self, expression: Expression | None) -> Iterator[tuple[list[Document], Embeddings]]:
+        with self.reading() as reader:
+            rows = reader.select(expression)
+            for start in range(0, len(rows), SCAN_DOCUMENTS):
+                chosen = rows[start : start + SCAN_DOCUMENTS]
+                ids = ids_of(reader.connection, reader.snapshot, chosen)
+                found = reader.documents(ids)
+                yield [found[id_] for id_ in ids], self._decode(reader.snapshot, chosen)
+
+    def _decode(self, snapshot: Snapshot, rows: Rows) -> Embeddings:
+        views = snapshot.decode(rows, self._representations, self.dimensions)
+        return Embeddings(**views, model_id=self._spec.model_id, document_id=self._spec.document_id)
+
+
+def _close(connections: Connections, snapshots: Snapshots) -> None:
+    snapshots.close()
+    connections.close()

@@ -1,0 +1,54 @@
+"""Marks of readers: which generations are still being read, in files of the folder `readers/`.
+
+A mark is called `<generation>-<uuid>` and its reader holds a lock on it, so that the mark of a
+process that died is known by its lock being free.
+"""
+
+import contextlib
+import fcntl
+import os
+import uuid
+from pathlib import Path
+
+from tercet.indexes.local.lock import try_lock
+
+
+class ReaderMark:
+    """Says that this process reads a generation, until it is let go."""
+
+    def __init__(self, folder: Path, generation: int) -> None:
+        name = uuid.uuid4().hex
+        hidden = folder / f".{name}"
+        self._path = folder / f"{generation}-{name}"
+        self._descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        # Locked before it has its name: whoever sees the name sees the lock.
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+        hidden.rename(self._path)
+
+    def release(self) -> None:
+        """Take the mark away."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def oldest_read(folder: Path) -> int | None:
+    """The oldest generation that a living process reads; marks of dead ones are removed."""
+    living: list[int] = []
+    for path in folder.iterdir():
+        generation = path.name.partition("-")[0]
+        if not generation.isdecimal():
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            if _is_free(path):
+                path.unlink()
+            else:
+                living.append(int(generation))
+    return min(living, default=None)
+
+
+def _is_free(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        return try_lock(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,202 @@
+"""Segments: immutable safetensors files that hold the views of some documents.
+
+An array's codec stands in the file's metadata under `codec.<name>`, the number of documents under
+`rows`. Arrays are little-endian and memory-mapped when read.
+"""
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.errors import IndexCorruptError, IndexFormatError
+
+NAMES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I32": np.dtype("<i4")} | {
+    "I64": np.dtype("<i8")
+}
+"""The element types of safetensors that segments use."""
+
+LENGTH_BYTES = 8
+"""A safetensors file starts with the length of its JSON header, as one little-endian word."""
+
+MAX_HEADER = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """An array on its way into a segment, piece by piece.
+
+    Attributes:
+        codec: How values are encoded.
+        dtype: Type of its elements.
+        shape: Of the whole.
+        pieces: Arrays that make the whole, in order along the first axis.
+    """
+
+    codec: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    pieces: Iterable[NDArray[Any]]
+
+    @classmethod
+    def of(cls, codec: str, values: NDArray[Any]) -> Self:
+        """An array that is there already."""
+        return cls(codec, values.dtype.newbyteorder("<"), values.shape, (values,))
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in the file."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A segment that was written and synced, and is not live yet."""
+
+    file: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """A segment, mapped.
+
+    Attributes:
+        path: Its file.
+        rows: How many documents it holds.
+        arrays: Its arrays by name, read-only.
+        codecs: How each of them is encoded.
+    """
+
+    path: Path
+    rows: int
+    arrays: Mapping[str, NDArray[Any]]
+    codecs: Mapping[str, str]
+
+    def array(self, name: str, codec: str) -> NDArray[Any]:
+        """An array of this segment.
+
+        Raises:
+            IndexCorruptError: The segment lacks it.
+            IndexFormatError: It is encoded in a way that this version does not read.
+        """
+        if name not in self.arrays:
+            raise IndexCorruptError(f"segment {self.path} has no array {name!r}; restore the file")
+        if self.codecs.get(name) != codec:
+            raise IndexFormatError(
+                f"segment {self.path} stores {name!r} as {self.codecs.get(name)!r}; this version "
+                f"reads {codec!r}: upgrade tercet"
+            )
+        return self.arrays[name]
+
+
+def write_segment(path: Path, columns: Mapping[str, Column], *, rows: int) -> Written:
+    """Write a segment and sync it and its folder; on failure nothing stays behind."""
+    # Wide elements come first, so that each array is aligned to its own without holes.
+    ordered = sorted(columns, key=lambda name: (-columns[name].dtype.itemsize, name))
+    digest = hashlib.sha256()
+    try:
+        with path.open("xb") as file:
+            _put(file, digest, _header(columns, ordered, rows))
+            for name in ordered:
+                for piece in columns[name].pieces:
+                    whole = np.ascontiguousarray(piece, dtype=columns[name].dtype)
+                    _put(file, digest, memoryview(whole.reshape(-1)).cast("B"))
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(path.parent)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return Written(path.name, rows, digest.hexdigest())
+
+
+def _put(file: BinaryIO, digest: Any, content: bytes | memoryview) -> None:
+    digest.update(content)
+    file.write(content)
+
+
+def _header(columns: Mapping[str, Column], ordered: Sequence[str], rows: int) -> bytes:
+    names = {dtype: name for name, dtype in NAMES.items()}
+    metadata = {f"codec.{name}": columns[name].codec for name in ordered} | {"rows": str(rows)}
+    header: dict[str, Any] = {"__metadata__": metadata}
+    start = 0
+    for name in ordered:
+        column = columns[name]
+        header[name] = {
+            "dtype": names[column.dtype],
+            "shape": list(column.shape),
+            "data_offsets": [start, start + column.nbytes],
+        }
+        start += column.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % LENGTH_BYTES)
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as the files."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_segment(path: Path, *, rows: int) -> Segment:
+    """Map a segment.
+
+    Args:
+        path: Its file.
+        rows: How many documents the catalogue says it holds.
+
+    Raises:
+        FileNotFoundError: No such file.
+        IndexCorruptError: The file is truncated, or is no segment of that many documents.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        content: mmap.mmap | bytes = b""
+        if size:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        header, start = _parse_header(content)
+        metadata = header.pop("__metadata__")
+        arrays = {name: _map(content, start, entry) for name, entry in header.items()}
+        found = int(metadata["rows"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IndexCorruptError(
+            f"segment {path} is damaged or truncated ({size} bytes: {error}); restore the file"
+        ) from error
+    if found != rows:
+        raise IndexCorruptError(
+            f"segment {path} holds {found} documents, the catalogue says {rows}; restore the file"
+        )
+    codecs = {name: metadata.get(f"codec.{name}", "") for name in arrays}
+    return Segment(path, rows, arrays, codecs)
+
+
+def _parse_header(content: mmap.mmap | bytes) -> tuple[dict[str, Any], int]:
+    length = int.from_bytes(content[:LENGTH_BYTES], "little")
+    start = LENGTH_BYTES + length
+    if not 0 < length <= MAX_HEADER or start > len(content):
+        raise ValueError(f"a header of {length} bytes")
+    return json.loads(content[LENGTH_BYTES:start]), start
+
+
+def _map(content: mmap.mmap | bytes, start: int, entry: Mapping[str, Any]) -> NDArray[Any]:
+    dtype, shape = NAMES[entry["dtype"]], tuple(entry["shape"])
+    count = int(np.prod(shape, dtype=np.int64))
+    begin, end = entry["data_offsets"]
+    if end - begin != count * dtype.itemsize or start + end > len(content):
+        raise ValueError(f"an array of shape {shape} in bytes {begin} to {end}")
+    values: NDArray[Any] = np.frombuffer(content, dtype, count, start + begin).reshape(shape)
+    return values

@@ -1,0 +1,254 @@
+"""Snapshots: the live segments of one generation, mapped, as one sequence of rows."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.embeddings import Embeddings, Representation, concatenate, empty_view
+from tercet.errors import IndexCorruptError
+from tercet.indexes.checks import Dimensions
+from tercet.indexes.local.catalog import read_generation
+from tercet.indexes.local.dense import DenseColumn
+from tercet.indexes.local.multi_vector import MultiVectorColumn
+from tercet.indexes.local.readers import ReaderMark
+from tercet.indexes.local.segments import Column, Segment, open_segment
+from tercet.indexes.local.sparse import SparseColumn
+
+Rows = NDArray[np.int64]
+
+
+class ViewColumn(Protocol):
+    """One view of a segment's documents; queries and results are the view's own record."""
+
+    def __init__(self, segment: Segment) -> None: ...
+
+    def scan(self, queries: Any) -> NDArray[np.float32]:
+        """Scores of all rows, [M, rows]."""
+        ...
+
+    def score(self, queries: Any, rows: Rows) -> NDArray[np.float32]:
+        """Scores of some rows, [M, R]."""
+        ...
+
+    def decode(self, rows: Rows) -> Any:
+        """What is stored for some rows."""
+        ...
+
+    @staticmethod
+    def store(view: Any) -> dict[str, Column]:
+        """The arrays of a new segment."""
+        ...
+
+    @staticmethod
+    def merge(parts: Any) -> dict[str, Column]:
+        """The arrays of a segment made of rows of others."""
+        ...
+
+
+COLUMNS: Mapping[Representation, type[ViewColumn]] = {
+    Representation.DENSE: DenseColumn,
+    Representation.SPARSE: SparseColumn,
+    Representation.MULTI_VECTOR: MultiVectorColumn,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A live segment inside a snapshot.
+
+    Attributes:
+        key: The segment's key in the catalogue.
+        segment: Its mapped file.
+        columns: Its views.
+        live: Which rows are neither deleted nor replaced, [rows].
+    """
+
+    key: int
+    segment: Segment
+    columns: Mapping[Representation, ViewColumn]
+    live: NDArray[np.bool_]
+
+
+@dataclass(eq=False)
+class Snapshot:
+    """The live segments of a generation; row numbers run through all of them.
+
+    Attributes:
+        generation: The commit that it shows.
+        parts: The segments.
+    """
+
+    generation: int
+    parts: tuple[Part, ...]
+    leases: int = field(default=0, init=False)
+    mark: ReaderMark | None = field(default=None, init=False)
+
+    @cached_property
+    def bases(self) -> Rows:
+        """Row number of each segment's first row, and the number of all rows, [parts + 1]."""
+        return np.cumsum([0, *(len(part.live) for part in self.parts)], dtype=np.int64)
+
+    @cached_property
+    def live(self) -> Rows:
+        """Numbers of all live rows, ascending."""
+        masks = [part.live for part in self.parts]
+        return np.flatnonzero(np.concatenate(masks)) if masks else np.empty(0, dtype=np.int64)
+
+    def number(self, places: Sequence[tuple[int, int]]) -> Rows:
+        """Row numbers of (segment key, row)."""
+        base = {part.key: int(start) for part, start in zip(self.parts, self.bases, strict=False)}
+        return np.asarray([base[key] + row for key, row in places], dtype=np.int64)
+
+    def split(self, rows: Rows) -> Iterator[tuple[Part, NDArray[np.int64], Rows]]:
+        """For each segment that holds some of the rows: where they stand in `rows`, and its own."""
+        owners = np.searchsorted(self.bases, rows, side="right") - 1
+        for owner in np.unique(owners):
+            positions = np.flatnonzero(owners == owner)
+            yield self.parts[owner], positions, rows[positions] - self.bases[owner]
+
+    def scan(self, view: Representation, queries: Embeddings) -> NDArray[np.float32]:
+        """Scores of every row, live or not, [M, rows]."""
+        wanted = getattr(queries, view.value)
+        scores = np.empty((len(queries), int(self.bases[-1])), dtype=np.float32)
+        for part, start, stop in zip(self.parts, self.bases, self.bases[1:], strict=False):
+            scores[:, start:stop] = part.columns[view].scan(wanted)
+        return scores
+
+    def score(self, view: Representation, queries: Embeddings, rows: Rows) -> NDArray[np.float32]:
+        """Scores of some rows, [M, R]."""
+        wanted = getattr(queries, view.value)
+        scores = np.empty((len(queries), len(rows)), dtype=np.float32)
+        for part, positions, own in self.split(rows):
+            scores[:, positions] = part.columns[view].score(wanted, own)
+        return scores
+
+    def decode(
+        self, rows: Rows, views: Sequence[Representation], dimensions: Dimensions
+    ) -> dict[str, Any]:
+        """What is stored for some rows in each view, in the order given."""
+        parts = list(self.split(rows))
+        if not parts:
+            return {view.value: empty_view(view, dimensions.get(view, 0)) for view in views}
+        joined = concatenate(
+            [
+                Embeddings(**{view.value: part.columns[view].decode(own) for view in views})
+                for part, _, own in parts
+            ]
+        )
+        ordered = joined.take(np.argsort(np.concatenate([places for _, places, _ in parts])))
+        return {view.value: getattr(ordered, view.value) for view in views}
+
+
+class Snapshots:
+    """The current snapshot of an index, taken anew when the generation has moved."""
+
+    def __init__(
+        self, folder: Path, representations: Sequence[Representation], *, marked: bool
+    ) -> None:
+        self._folder = folder
+        self._representations = representations
+        self._marked = marked
+        self._current: Snapshot | None = None
+        self._lock = Lock()
+
+    @contextmanager
+    def lease(self, connection: sqlite3.Connection) -> Iterator[Snapshot]:
+        """The snapshot that a read transaction sees.
+
+        Raises:
+            FileNotFoundError: A file was swept away since the transaction began; begin another.
+            IndexCorruptError: A segment is damaged.
+        """
+        snapshot = self._take(connection)
+        try:
+            yield snapshot
+        finally:
+            with self._lock:
+                self._let_go(snapshot)
+
+    def close(self) -> None:
+        """Let go of the current one."""
+        with self._lock:
+            current, self._current = self._current, None
+            if current is not None:
+                self._let_go(current)
+
+    def _take(self, connection: sqlite3.Connection) -> Snapshot:
+        generation = read_generation(connection)
+        with self._lock:
+            current = self._current
+            if current is None or current.generation != generation:
+                taken = self._build(connection, generation, current)
+                if current is None or current.generation < generation:
+                    taken.leases += 1
+                    self._current = taken
+                    if current is not None:
+                        self._let_go(current)
+                current = taken
+            current.leases += 1
+            return current
+
+    @staticmethod
+    def _let_go(snapshot: Snapshot) -> None:
+        snapshot.leases -= 1
+        if snapshot.leases == 0 and snapshot.mark is not None:
+            snapshot.mark.release()
+
+    def _build(
+        self, connection: sqlite3.Connection, generation: int, known: Snapshot | None
+    ) -> Snapshot:
+        # The mark comes first: from now on no sweep takes a file of this generation.
+        mark = ReaderMark(self._folder / "readers", generation) if self._marked else None
+        try:
+            older = known if known is not None and known.generation < generation else None
+            snapshot = Snapshot(generation, tuple(self._parts(connection, older)))
+        except BaseException:
+            if mark is not None:
+                mark.release()
+            raise
+        snapshot.mark = mark
+        return snapshot
+
+    def _parts(self, connection: sqlite3.Connection, known: Snapshot | None) -> Iterator[Part]:
+        before = {part.key: part for part in known.parts} if known is not None else {}
+        since = known.generation if known is not None else -1
+        live = "SELECT id, file, rows FROM segments WHERE dead_since IS NULL ORDER BY id"
+        for key, file, rows in connection.execute(live).fetchall():
+            if key in before:
+                part = before[key]
+                dead = _tombstones(connection, key, since=since)
+            else:
+                part = self._open(key, file, rows)
+                dead = _tombstones(connection, key, since=-1)
+            yield _without(part, dead)
+
+    def _open(self, key: int, file: str, rows: int) -> Part:
+        segment = open_segment(self._folder / "segments" / file, rows=rows)
+        columns = {view: COLUMNS[view](segment) for view in self._representations}
+        return Part(key, segment, columns, np.ones(rows, dtype=np.bool_))
+
+
+def _tombstones(connection: sqlite3.Connection, segment: int, *, since: int) -> Rows:
+    query = "SELECT row FROM tombstones WHERE segment = ? AND generation > ?"
+    return np.asarray([row for (row,) in connection.execute(query, (segment, since))], np.int64)
+
+
+def _without(part: Part, dead: Rows) -> Part:
+    if not len(dead):
+        return part
+    if int(dead.max()) >= len(part.live):
+        raise IndexCorruptError(
+            f"segment {part.segment.path} has {len(part.live)} rows, and row {dead.max()} of it is "
+            "deleted; restore the catalogue"
+        )
+    live = part.live.copy()
+    live[dead] = False
+    return Part(part.key, part.segment, part.columns, live)

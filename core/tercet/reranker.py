@@ -1,0 +1,133 @@
+"""The reranker: a query and candidates in, the same candidates re-ordered out."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.documents import Document
+from tercet.embeddings import Embeddings, TextEncoder, concatenate
+from tercet.errors import ModelMismatchError, check_k
+from tercet.fusion import best_first, fuse
+from tercet.indexes.base import Index
+from tercet.plans import Plan, resolve_plan
+from tercet.ranking import Candidates, Hit, Ranking
+from tercet.scoring.views import view_scores
+
+
+class Reranker:
+    """Scores given documents against a query with any plan, late interaction by default.
+
+    Args:
+        encoder: Turns the query, and documents that no index holds, into views.
+        plan: Name of a plan or a `Plan`; its candidate depths play no part here.
+        index: Where it holds the same text under a document's id, its vectors are used.
+
+    Raises:
+        MissingViewError: The model lacks a view of the plan.
+        ModelMismatchError: The index holds the vectors of another model.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        *,
+        plan: str | Plan = "multi_vector",
+        index: Index | None = None,
+    ) -> None:
+        if index is not None and index.spec.model_id != encoder.spec.model_id:
+            raise ModelMismatchError(
+                f"the index holds vectors of {index.spec.source or index.spec.family}, the encoder "
+                f"is {encoder.spec.source or encoder.spec.family}: use the model of the index"
+            )
+        self.encoder = encoder
+        self.index = index
+        self.plan = resolve_plan(plan, encoder.spec)
+
+    def rerank(
+        self, query: str, documents: Sequence[Document | str], *, k: int | None = None
+    ) -> Ranking:
+        """Order documents by their scores for a query.
+
+        Args:
+            query: The question.
+            documents: Documents, or texts, whose ids are then their places "0", "1", ...
+            k: How many hits to return; None is all.
+
+        Raises:
+            TypeError: The query is no string, or the documents are no sequence.
+            ValueError: k below 1.
+        """
+        if not isinstance(query, str):
+            raise TypeError(f"a query is one string, not {query!r}")
+        given = _documents(documents)
+        if k is not None:
+            check_k(k)
+        if not given:
+            return Ranking(())
+        embeddings = self._embeddings(given)
+        queries = self.encoder.encode_queries([query])
+        reduction = self.plan.reduction(self.encoder.spec.reduction)
+        scores = {
+            view: view_scores(view, queries, embeddings, reduction=reduction)
+            for view in self.plan.views
+        }
+        keys = [f"{place:09d}" for place in range(len(given))]  # ties keep the order given
+        ranks = {view: _ranks(values, keys) for view, values in scores.items()}
+        candidates = Candidates(keys, scores, ranks)
+        total = fuse(candidates, self.plan)
+        hits = (
+            Hit(given[n], float(total[n]), {v.value: float(s[n]) for v, s in scores.items()}, rank)
+            for rank, n in enumerate(best_first(total, keys)[:k].tolist(), start=1)
+        )
+        return Ranking(tuple(hits))
+
+    async def arerank(
+        self, query: str, documents: Sequence[Document | str], *, k: int | None = None
+    ) -> Ranking:
+        """`rerank`, without blocking the event loop."""
+        return await asyncio.to_thread(self.rerank, query, documents, k=k)
+
+    def _embeddings(self, documents: list[Document]) -> Embeddings:
+        """Their views in the order given, stored ones where the index has the same text."""
+        stored = self._stored(documents)
+        fresh = [n for n, d in enumerate(documents) if d.id not in stored]
+        known = [n for n, d in enumerate(documents) if d.id in stored]
+        parts = []
+        if known and self.index is not None:
+            parts.append(self.index.embeddings([documents[n].id for n in known]))
+        if fresh:
+            parts.append(self.encoder.encode_documents([documents[n].content for n in fresh]))
+        places = np.argsort(np.asarray(known + fresh, dtype=np.int64))
+        return concatenate([_bare(part) for part in parts]).take(places)
+
+    def _stored(self, documents: list[Document]) -> set[str]:
+        if self.index is None or not set(self.plan.views) <= set(self.index.representations):
+            return set()
+        found = {d.id: d.content for d in self.index.get([d.id for d in documents])}
+        return {d.id for d in documents if found.get(d.id) == d.content}
+
+
+def _bare(embeddings: Embeddings) -> Embeddings:
+    """The views alone: stored ones have no token counts, and their model was checked at birth."""
+    return Embeddings(
+        dense=embeddings.dense, sparse=embeddings.sparse, multi_vector=embeddings.multi_vector
+    )
+
+
+def _documents(given: Sequence[Document | str]) -> list[Document]:
+    if isinstance(given, str | Document) or not isinstance(given, Sequence):
+        raise TypeError(
+            f"documents is a {type(given).__name__}; a sequence of documents or texts belongs there"
+        )
+    return [
+        item if isinstance(item, Document) else Document(id=str(place), text=item)
+        for place, item in enumerate(given)
+    ]
+
+
+def _ranks(scores: NDArray[np.float32], keys: list[str]) -> NDArray[np.int64]:
+    ranks = np.empty(len(scores), dtype=np.int64)
+    ranks[best_first(scores, keys)] = np.arange(1, len(scores) + 1)
+    return ranks

@@ -1,0 +1,331 @@
+"""The retriever: an encoder and an index, from documents in to ranked documents out."""
+
+import asyncio
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from operator import length_hint
+from os import PathLike
+from typing import NoReturn, Self, Unpack
+
+from tercet.documents import AddReport, Document
+from tercet.embeddings import Embeddings, Representation, TextEncoder
+from tercet.encoder import Encoder, EncoderOptions
+from tercet.errors import MissingViewError, ModelMismatchError, TercetError, check_k
+from tercet.filters import Filter
+from tercet.indexes.base import Index
+from tercet.plans import Plan, resolve_plan
+from tercet.progress import progress
+from tercet.ranking import Ranking
+from tercet.scoring.dense import inner_product
+from tercet.scoring.mmr import maximal_marginal_relevance
+
+BATCH_DOCUMENTS = 256
+BATCH_CHARACTERS = 1 << 21
+"""A batch is encoded and committed at once: 2 million characters are some 500,000 tokens."""
+
+DEFAULT_MODEL = "tercet/mini"
+
+
+class Retriever:
+    """Indexes documents and finds them again.
+
+    Args:
+        encoder: Turns texts into views.
+        index: Holds the views, texts and metadata of the encoder's model.
+
+    Raises:
+        ModelMismatchError: The index holds the vectors of another model.
+    """
+
+    def __init__(self, encoder: TextEncoder, index: Index) -> None:
+        if index.spec.model_id != encoder.spec.model_id:
+            raise ModelMismatchError(
+                f"this index holds vectors of {_name(index.spec)}, the encoder is "
+                f"{_name(encoder.spec)}: open it with the model that built it, or index anew"
+            )
+        self.encoder = encoder
+        self.index = index
+
+    @classmethod
+    def create(
+        cls,
+        path: str | PathLike[str] | None = None,
+        *,
+        model: str = DEFAULT_MODEL,
+        encoder: TextEncoder | None = None,
+        representations: Sequence[Representation | str] | None = None,
+        **options: Unpack[EncoderOptions],
+    ) -> Self:
+        """Load a model, and create or open an index for it.
+
+        Args:
+            path: Folder of the index; None is a temporary one, removed at the end.
+            model: Hub id, local folder or `tercet/mini`.
+            encoder: A loaded encoder, in place of `model` and options.
+            representations: The views to keep, if not all of the model's.
+            **options: Those of `Encoder.from_pretrained`.
+        """
+        if encoder is not None and options:
+            raise TypeError(
+                f"{', '.join(options)}: options of a model, but encoder= is loaded already"
+            )
+        loaded = Encoder.from_pretrained(model, **options) if encoder is None else encoder
+        where = tempfile.mkdtemp(prefix="tercet-") if path is None else path
+        index = Index.open(where, spec=loaded.spec, representations=representations)
+        retriever = cls(loaded, index)
+        if path is None:
+            weakref.finalize(retriever, _remove, index, str(where))
+        return retriever
+
+    @classmethod
+    def open(
+        cls,
+        path: str | PathLike[str],
+        *,
+        encoder: TextEncoder | None = None,
+        read_only: bool | None = None,
+        device: str | None = None,
+        dtype: str = "auto",
+    ) -> Self:
+        """Open an index that exists, with the model and the options that it remembers.
+
+        Raises:
+            TercetError: The index was built by an encoder that cannot be loaded by name.
+            ModelMismatchError: What the name stands for now is another model.
+        """
+        index = Index.open(path, read_only=read_only)
+        try:
+            loaded = _reload(index, device=device, dtype=dtype) if encoder is None else encoder
+            return cls(loaded, index)
+        except BaseException:
+            index.close()
+            raise
+
+    def add(self, documents: Iterable[Document], *, show_progress: bool = False) -> AddReport:
+        """Index documents, replacing those whose ids are there already.
+
+        Documents that have not changed are not encoded again, and each batch is committed by
+        itself: a call that was interrupted goes on where it stopped when it is repeated.
+
+        Args:
+            documents: Any iterable, read as a stream.
+            show_progress: Draw a progress bar on stderr.
+        """
+        total = length_hint(documents) or None
+        report = AddReport()
+        seen: set[str] = set()
+        with progress("indexing", total=total, show=show_progress) as bar:
+            for batch in _batches(documents):
+                done, tokens = self._add_batch(batch)
+                repeated = tuple(d.id for d in batch if d.id in seen)
+                seen.update(d.id for d in batch)
+                report += replace(done, duplicate_ids=done.duplicate_ids + repeated)
+                bar.advance(len(batch), tokens=tokens)
+        return report
+
+    def _add_batch(self, batch: list[Document]) -> tuple[AddReport, int]:
+        last = {document.id: document for document in batch}
+        duplicates = tuple(dict.fromkeys(d.id for d in batch if last[d.id] is not d))
+        unique = list(last.values())
+        unchanged = self.index.unchanged(unique)
+        changed = [d for d, same in zip(unique, unchanged, strict=True) if not same]
+        report = AddReport(skipped=len(unique) - len(changed), duplicate_ids=duplicates)
+        if not changed:
+            return report, 0
+        embeddings = self.encoder.encode_documents([d.content for d in changed])
+        tokens = 0 if embeddings.tokens_encoded is None else int(embeddings.tokens_encoded.sum())
+        return report + self.index.add(changed, embeddings), tokens
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete the documents of these ids; how many there were."""
+        return self.index.delete(ids)
+
+    def retrieve(
+        self,
+        query: str,
+        *,
+        k: int = 5,
+        plan: str | Plan | None = None,
+        filter: Filter | None = None,  # noqa: A002  the word that users know
+        embeddings: Embeddings | None = None,
+        exact: bool = False,
+    ) -> Ranking:
+        """Find the k best documents for a query.
+
+        Args:
+            query: The question.
+            k: How many hits.
+            plan: Name of a plan or a `Plan`; None is the model's default.
+            filter: Only documents that pass it.
+            embeddings: Views of one query that take the place of encoded ones, as in HyDE.
+            exact: Rank exhaustively over the stored vectors.
+
+        Raises:
+            TypeError: The query is no string, k no whole number.
+            ValueError: k below 1, an unknown plan or operator.
+            MissingViewError: The model or the index lacks a view of the plan.
+        """
+        check_k(k)
+        resolved = resolve_plan(plan, self.index.spec)
+        queries = self._views(query, resolved, embeddings)
+        return self.index.search(queries, k=k, plan=resolved, filter=filter, exact=exact)[0]
+
+    def retrieve_diverse(
+        self,
+        query: str,
+        *,
+        k: int = 5,
+        fetch_k: int = 20,
+        diversity: float = 0.5,
+        plan: str | Plan | None = None,
+        filter: Filter | None = None,  # noqa: A002
+        embeddings: Embeddings | None = None,
+    ) -> Ranking:
+        """Find k documents that are near the query and unlike each other.
+
+        The plan finds `fetch_k` documents; maximal marginal relevance on the dense view chooses
+        among them (Carbonell & Goldstein 1998).
+
+        Args:
+            query: The question.
+            k: How many hits.
+            fetch_k: Among how many they are chosen.
+            diversity: From 0, relevance alone, to 1, difference alone.
+            plan: Name of a plan or a `Plan`; None is the model's default.
+            filter: Only documents that pass it.
+            embeddings: Views of one query that take the place of encoded ones.
+
+        Raises:
+            MissingViewError: The index has no dense view.
+        """
+        check_k(k)
+        check_k(fetch_k, name="fetch_k")
+        if Representation.DENSE not in self.index.spec.representations:
+            raise MissingViewError("diversity is measured on the dense view, which the index lacks")
+        resolved = resolve_plan(plan, self.index.spec)
+        queries = self._views(query, resolved, embeddings, Representation.DENSE)
+        found = self.index.search(queries, k=max(k, fetch_k), plan=resolved, filter=filter)[0]
+        stored = self.index.embeddings([hit.document.id for hit in found]).dense
+        if queries.dense is None or stored is None:
+            raise MissingViewError("diversity needs dense vectors of the query and the documents")
+        order = maximal_marginal_relevance(
+            inner_product(queries.dense, stored)[0],
+            inner_product(stored, stored),
+            k=k,
+            diversity=diversity,
+        )
+        return Ranking(
+            tuple(replace(found[n], rank=r) for r, n in enumerate(order.tolist(), start=1))
+        )
+
+    def _views(
+        self, query: str, plan: Plan, given: Embeddings | None, *more: Representation
+    ) -> Embeddings:
+        if not isinstance(query, str):
+            raise TypeError(f"a query is one string, not {query!r}")
+        if given is None:
+            return self.encoder.encode_queries([query])
+        if len(given) != 1:
+            raise ValueError(f"embeddings are of {len(given)} queries; retrieve takes one")
+        if {*plan.views, *more} <= set(given.representations):
+            return given
+        encoded = self.encoder.encode_queries([query])
+        return replace(encoded, **{r.value: getattr(given, r.value) for r in given.representations})
+
+    async def aadd(
+        self, documents: Iterable[Document], *, show_progress: bool = False
+    ) -> AddReport:
+        """`add`, without blocking the event loop."""
+        return await asyncio.to_thread(self.add, documents, show_progress=show_progress)
+
+    async def adelete(self, ids: Sequence[str]) -> int:
+        """`delete`, without blocking the event loop."""
+        return await asyncio.to_thread(self.delete, ids)
+
+    async def aretrieve(
+        self,
+        query: str,
+        *,
+        k: int = 5,
+        plan: str | Plan | None = None,
+        filter: Filter | None = None,  # noqa: A002
+        embeddings: Embeddings | None = None,
+        exact: bool = False,
+    ) -> Ranking:
+        """`retrieve`, without blocking the event loop."""
+        return await asyncio.to_thread(
+            self.retrieve,
+            query,
+            k=k,
+            plan=plan,
+            filter=filter,
+            embeddings=embeddings,
+            exact=exact,
+        )
+
+    def close(self) -> None:
+        """Close the index."""
+        self.index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Retriever holds a loaded model and an open index and is not pickled: "
+            "pickle the path, and Retriever.open it there"
+        )
+
+    def __repr__(self) -> str:
+        return f"Retriever({self.encoder!r}, {self.index!r})"
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Cut the stream where a batch holds enough documents or characters."""
+    if isinstance(documents, str | Document):
+        raise TypeError(f"documents is one {type(documents).__name__}; an iterable belongs there")
+    stream = iter(documents)
+    while batch := list(islice(stream, 1)):
+        characters = len(_checked(batch[0]).text)
+        for document in islice(stream, BATCH_DOCUMENTS - 1):
+            batch.append(_checked(document))
+            characters += len(document.text)
+            if characters > BATCH_CHARACTERS:
+                break
+        yield batch
+
+
+def _checked(document: object) -> Document:
+    if not isinstance(document, Document):
+        raise TypeError(f"{document!r} is no Document; make one: Document(id=..., text=...)")
+    return document
+
+
+def _reload(index: Index, *, device: str | None, dtype: str) -> Encoder:
+    spec = index.spec
+    if spec.source is None:
+        raise TercetError(
+            f"this index was built by {_name(spec)}, which has no name to load it by: "
+            "pass the encoder, Retriever.open(path, encoder=...)"
+        )
+    options = {**spec.options, "device": device, "dtype": dtype}
+    return Encoder.from_pretrained(spec.source, revision=spec.revision, **options)
+
+
+def _name(spec: object) -> str:
+    return f"{getattr(spec, 'source', None) or getattr(spec, 'family', spec)}"
+
+
+def _remove(index: Index, folder: str) -> None:
+    index.close()
+    shutil.rmtree(folder, ignore_errors=True)

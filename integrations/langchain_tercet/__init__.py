@@ -1,0 +1,12 @@
+"""Tercet in LangChain: embeddings, a retriever and a reranker."""
+
+# ruff: noqa: E402  the framework is asked for first, so that its absence names the extra
+from tercet.errors import require
+
+require("langchain_core", extra="langchain")
+
+from langchain_tercet.embeddings import TercetEmbeddings
+from langchain_tercet.reranker import TercetReranker
+from langchain_tercet.retriever import TercetRetriever
+
+__all__ = ["TercetEmbeddings", "TercetReranker", "TercetRetriever"]

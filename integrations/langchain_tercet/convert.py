@@ -1,0 +1,130 @@
+"""Between LangChain's objects and ours."""
+
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from itertools import repeat
+from typing import Annotated, Any, NoReturn
+from uuid import uuid4
+
+from langchain_core import documents
+from pydantic import AfterValidator, SkipValidation, ValidationInfo
+
+from tercet.documents import Document
+from tercet.embeddings import Embeddings, TextEncoder
+from tercet.encoder import Encoder
+from tercet.errors import MissingViewError, check_methods
+from tercet.ranking import Hit
+from tercet.retriever import Retriever
+
+
+def from_langchain(document: documents.Document) -> Document:
+    """The document as we index it; one without an id gets a random one.
+
+    Raises:
+        TypeError: It is no LangChain document.
+    """
+    if not isinstance(document, documents.Document):
+        raise TypeError(f"{document!r} is no LangChain Document")
+    return Document(
+        id=str(uuid4()) if document.id is None else document.id,
+        text=document.page_content,
+        metadata=document.metadata,
+    )
+
+
+def to_langchain(hit: Hit, *, score_key: str | None = None) -> documents.Document:
+    """The document of a hit; its score goes into the metadata under `score_key`, if given."""
+    score = {} if score_key is None else {score_key: hit.score}
+    found = hit.document
+    return documents.Document(
+        id=found.id, page_content=found.text, metadata={**found.metadata, **score}
+    )
+
+
+def with_metadata(document: documents.Document, **values: Any) -> documents.Document:
+    """A copy with more metadata; the document given stays as it is."""
+    return document.model_copy(update={"metadata": {**deepcopy(document.metadata), **values}})
+
+
+def zip_documents(
+    texts: Iterable[str],
+    metadatas: Iterable[dict[str, Any]] | None,
+    ids: Iterable[str | None] | None,
+) -> list[documents.Document]:
+    """Texts, metadata and ids as documents.
+
+    Raises:
+        TypeError: A bare string where a sequence belongs.
+        ValueError: Not as many metadata or ids as texts.
+    """
+    for name, value in (("texts", texts), ("ids", ids)):
+        if isinstance(value, str):
+            raise TypeError(f"{name} is one string; several belong there: [{name}]")
+    rows = list(texts)
+    return [
+        documents.Document(id=id_, page_content=text, metadata=metadata)
+        for text, metadata, id_ in zip(
+            rows,
+            _as_many(metadatas, {}, len(rows), "metadatas"),
+            _as_many(ids, None, len(rows), "ids"),
+            strict=True,
+        )
+    ]
+
+
+def _as_many(given: Iterable[Any] | None, default: Any, count: int, name: str) -> Iterator[Any]:
+    if given is None:
+        return repeat(default, count)
+    values = list(given)
+    if len(values) != count:
+        raise ValueError(f"{count} texts, but {len(values)} {name}: give one for each text")
+    return iter(values)
+
+
+def dense_rows(embeddings: Embeddings) -> list[list[float]]:
+    """The dense view as lists of floats.
+
+    Raises:
+        MissingViewError: The model has no dense view.
+    """
+    if embeddings.dense is None:
+        raise MissingViewError(
+            "LangChain's embeddings are dense vectors, which this model does not make; it has "
+            f"{', '.join(embeddings.representations)}: use a TercetRetriever"
+        )
+    rows: list[list[float]] = embeddings.dense.tolist()
+    return rows
+
+
+def refuse_pickling(adapter: object) -> NoReturn:
+    """Say why an adapter is not pickled.
+
+    Raises:
+        TypeError: Always.
+    """
+    raise TypeError(
+        f"a {type(adapter).__name__} holds a loaded model and is not pickled: "
+        "make it anew in the other process"
+    )
+
+
+def _loaded(encoder: object, info: ValidationInfo) -> object:
+    if encoder is not None:
+        check_methods(encoder, ("encode_queries", "encode_documents"), name="encoder")
+        return encoder
+    model = info.data.get("model")
+    if model is None:
+        raise ValueError("neither model nor encoder was given: name a model, or pass an encoder")
+    return Encoder.from_pretrained(model)
+
+
+def _retriever(retriever: object) -> object:
+    check_methods(retriever, ("retrieve", "aretrieve"), name="retriever")
+    return retriever
+
+
+LoadedEncoder = Annotated[TextEncoder, SkipValidation, AfterValidator(_loaded)]
+"""A field that holds an encoder, loaded by the field `model` where none is given."""
+
+OpenRetriever = Annotated[Retriever, SkipValidation, AfterValidator(_retriever)]
+"""A field that holds a retriever, looked at no closer than its methods."""

@@ -1,0 +1,258 @@
+"""Between LlamaIndex's objects and ours."""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from typing import Annotated, Any, NoReturn
+
+from llama_index.core import schema
+from llama_index.core.base.embeddings.base import mean_agg
+from llama_index.core.vector_stores.types import (
+    FilterCondition,
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+)
+from pydantic import AfterValidator, SkipValidation, ValidationInfo
+
+from tercet.documents import Document
+from tercet.embeddings import Embeddings, TextEncoder
+from tercet.encoder import Encoder
+from tercet.errors import MissingViewError, check_methods
+from tercet.filters import And, Expression, F, Not, Or
+from tercet.ranking import Hit, Ranking
+
+PRIVATE = "llama_index"
+"""Under this key of `Document.private` stands what a node has beyond text and metadata."""
+
+RETRIEVAL_SCORE = "retrieval_score"
+"""The metadata key of LlamaIndex's rerankers for the score before."""
+
+MISSPELT = "metadata_seperator"
+"""LlamaIndex 0.13 writes this beside `metadata_separator`, and reads it first."""
+
+NODE_CLASSES: Mapping[str, type[schema.BaseNode]] = {
+    node.class_name(): node
+    for node in (
+        schema.Document,
+        schema.ImageDocument,
+        schema.ImageNode,
+        schema.IndexNode,
+        schema.Node,
+        schema.TextNode,
+    )
+}
+
+
+def from_node(node: schema.BaseNode) -> Document:
+    """The node as we index it: what stands before its text for embedding is the header.
+
+    The node's own `embedding` is left out, since it does not say which model made it.
+
+    Raises:
+        TypeError: A class of nodes that could not come back as it was.
+        ValueError: A template that puts something after the text.
+    """
+    if NODE_CLASSES.get(node.class_name()) is not type(node):
+        raise TypeError(
+            f"node {node.node_id!r} is a {type(node).__name__}, which would come back as another "
+            f"class; there are: {', '.join(NODE_CLASSES)}"
+        )
+    return Document(
+        id=node.node_id,
+        text=node.get_content(schema.MetadataMode.NONE),
+        metadata=node.metadata,
+        header=_header(node),
+        parent=node.ref_doc_id,
+        private={PRIVATE: _without_content(node)},
+    )
+
+
+def to_node(document: Document) -> schema.BaseNode:
+    """The node that `from_node` was given; of a document that was none, a new text node."""
+    stored = document.private.get(PRIVATE)
+    values = _from_elsewhere(document) if stored is None else dict(stored)
+    kind = NODE_CLASSES[values.pop("class_name")]
+    values |= {"id_": document.id, "metadata": dict(document.metadata)}
+    if issubclass(kind, schema.TextNode):
+        values["text"] = document.text
+    elif values["text_resource"] is not None:
+        values["text_resource"] = {"text": document.text, **values["text_resource"]}
+    return kind.from_dict(values)
+
+
+def to_node_with_score(hit: Hit) -> schema.NodeWithScore:
+    """The node of a hit and its score."""
+    return schema.NodeWithScore(node=to_node(hit.document), score=hit.score)
+
+
+def node_texts(nodes: Sequence[schema.NodeWithScore]) -> list[str]:
+    """What embedding models see of the nodes."""
+    return [scored.node.get_content(schema.MetadataMode.EMBED) for scored in nodes]
+
+
+def rescored(
+    nodes: Sequence[schema.NodeWithScore], ranking: Ranking, *, keep_score: bool
+) -> list[schema.NodeWithScore]:
+    """The nodes of a ranking of `node_texts`, whose ids are their places among those given."""
+    best = []
+    for hit in ranking:
+        given = nodes[int(hit.document.id)]
+        node = _with_score(given) if keep_score else given.node
+        best.append(schema.NodeWithScore(node=node, score=hit.score))
+    return best
+
+
+def _with_score(given: schema.NodeWithScore) -> schema.BaseNode:
+    """A copy of the node with its score, which neither prompts nor embeddings show."""
+    node = given.node
+    return node.model_copy(
+        update={
+            "metadata": {**deepcopy(node.metadata), RETRIEVAL_SCORE: given.score},
+            "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, RETRIEVAL_SCORE],
+            "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, RETRIEVAL_SCORE],
+        }
+    )
+
+
+def _header(node: schema.BaseNode) -> str:
+    text = node.get_content(schema.MetadataMode.NONE)
+    embedded = node.get_content(schema.MetadataMode.EMBED)
+    for ending in (text, text.rstrip()):  # with metadata, LlamaIndex strips what it embeds
+        if embedded.endswith(ending):
+            return embedded[: len(embedded) - len(ending)]
+    raise ValueError(
+        f"the text_template of node {node.node_id!r}, {getattr(node, 'text_template', None)!r}, "
+        "puts something after {content}; the text must come last: '{metadata_str}\\n\\n{content}'"
+    )
+
+
+def _without_content(node: schema.BaseNode) -> dict[str, Any]:
+    values = node.model_dump(mode="json")
+    for name in ("id_", "text", "metadata", "embedding", MISSPELT):
+        values.pop(name, None)
+    resource = values.get("text_resource")
+    if resource and resource["text"] is not None:
+        del resource["text"]
+    return values
+
+
+def _from_elsewhere(document: Document) -> dict[str, Any]:
+    values: dict[str, Any] = {"class_name": schema.TextNode.class_name()}
+    if document.parent is not None:
+        source = schema.RelatedNodeInfo(node_id=document.parent)
+        values["relationships"] = {schema.NodeRelationship.SOURCE: source}
+    return values
+
+
+def dense_rows(embeddings: Embeddings) -> list[list[float]]:
+    """The dense view as lists of floats.
+
+    Raises:
+        MissingViewError: The model has no dense view.
+    """
+    if embeddings.dense is None:
+        raise MissingViewError(
+            "LlamaIndex's embeddings are dense vectors, which this model does not make; it has "
+            f"{', '.join(embeddings.representations)}: use a TercetRetriever"
+        )
+    rows: list[list[float]] = embeddings.dense.tolist()
+    return rows
+
+
+def query_views(query: schema.QueryBundle, encoder: TextEncoder) -> Embeddings | None:
+    """The dense view that a query brings along, as in HyDE; None where it brings none."""
+    if query.embedding is not None:
+        return Embeddings.from_dense([query.embedding])
+    if not query.custom_embedding_strs:
+        return None
+    rows = dense_rows(encoder.encode_queries(query.custom_embedding_strs))
+    return Embeddings.from_dense([mean_agg(rows)])
+
+
+def from_metadata_filters(filters: MetadataFilters | None) -> Expression | None:
+    """LlamaIndex's filters as ours; without any condition they restrict nothing.
+
+    Raises:
+        ValueError: A value that its operator cannot use.
+    """
+    return None if filters is None or not filters.filters else _group(filters)
+
+
+def _group(filters: MetadataFilters) -> Expression:
+    parts = tuple(
+        _group(part) if isinstance(part, MetadataFilters) else _comparison(part)
+        for part in filters.filters
+    )
+    if not parts:
+        return And(())
+    if filters.condition is FilterCondition.OR:
+        return Or(parts)
+    if filters.condition is FilterCondition.NOT:
+        return Not(Or(parts))  # none of them holds
+    return And(parts)
+
+
+def _comparison(given: MetadataFilter) -> Expression:
+    return _OPERATORS[given.operator](given.key, given.value)
+
+
+def _each_contained(field: str, values: object) -> tuple[Expression, ...]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise ValueError(f"any and all on {field!r} take a list, not {values!r}")
+    return tuple(F(field).contains(value) for value in values)
+
+
+def _is_empty(field: str) -> Expression:
+    return ~F(field).exists() | F(field).is_in((None, "")) | (F(field) == [])
+
+
+_OPERATORS: Mapping[FilterOperator, Callable[[str, Any], Expression]] = {
+    FilterOperator.EQ: lambda field, value: F(field) == value,
+    FilterOperator.NE: lambda field, value: F(field) != value,
+    FilterOperator.GT: lambda field, value: F(field) > value,
+    FilterOperator.GTE: lambda field, value: F(field) >= value,
+    FilterOperator.LT: lambda field, value: F(field) < value,
+    FilterOperator.LTE: lambda field, value: F(field) <= value,
+    FilterOperator.IN: lambda field, values: F(field).is_in(values),
+    FilterOperator.NIN: lambda field, values: ~F(field).is_in(values),
+    FilterOperator.CONTAINS: lambda field, value: F(field).contains(value),
+    FilterOperator.ANY: lambda field, values: Or(_each_contained(field, values)),
+    FilterOperator.ALL: lambda field, values: And(_each_contained(field, values)),
+    FilterOperator.TEXT_MATCH: lambda field, text: F(field).match(text),
+    FilterOperator.TEXT_MATCH_INSENSITIVE: lambda field, text: F(field).match(text),
+    FilterOperator.IS_EMPTY: lambda field, _value: _is_empty(field),
+}
+"""Both text matches ignore the case, as `$match` does on every engine."""
+
+
+def without_class_name(values: Any) -> Any:
+    """What LlamaIndex writes into the JSON of a component and does not read again."""
+    if not isinstance(values, Mapping):
+        return values
+    return {name: value for name, value in values.items() if name != "class_name"}
+
+
+def refuse_pickling(adapter: object) -> NoReturn:
+    """Say why an adapter is not pickled.
+
+    Raises:
+        TypeError: Always.
+    """
+    raise TypeError(
+        f"a {type(adapter).__name__} holds a loaded model and is not pickled: "
+        "make it anew in the other process (IngestionPipeline: num_workers=None)"
+    )
+
+
+def _loaded(encoder: object, info: ValidationInfo) -> object:
+    if encoder is not None:
+        check_methods(encoder, ("encode_queries", "encode_documents"), name="encoder")
+        return encoder
+    model = info.data.get("model_name") or info.data.get("model")
+    if not model:
+        raise ValueError("neither a model nor an encoder was given: name one, or pass encoder=")
+    return Encoder.from_pretrained(model)
+
+
+LoadedEncoder = Annotated[TextEncoder, SkipValidation, AfterValidator(_loaded)]
+"""A field that holds an encoder, loaded by the field before it where none is given."""

@@ -1,0 +1,112 @@
+"""The reranker for LlamaIndex."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, Self
+
+from llama_index.core import instrumentation, schema
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from pydantic import ConfigDict, Field, PositiveInt, model_validator
+
+from llama_index_tercet.convert import (
+    LoadedEncoder,
+    node_texts,
+    refuse_pickling,
+    rescored,
+    without_class_name,
+)
+from tercet.plans import Plan
+from tercet.reranker import Reranker
+
+dispatcher = instrumentation.get_dispatcher(__name__)  # type: ignore[attr-defined]  # not re-exported
+
+
+class TercetRerank(BaseNodePostprocessor):
+    """Orders LlamaIndex's nodes with a `Reranker`, by late interaction unless told otherwise.
+
+    Attributes:
+        model: Hub id, local folder or `tercet/mini`.
+        encoder: A loaded encoder; where both are given, it is the one that is used.
+        plan: Name of a plan or a `Plan`.
+        top_n: How many nodes to keep.
+        keep_retrieval_score: The score before goes into the metadata as `retrieval_score`,
+            out of sight of language and embedding models.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    model: str | None = None
+    encoder: LoadedEncoder = Field(default=None, validate_default=True, exclude=True, repr=False)
+    plan: str | Plan = "multi_vector"
+    top_n: PositiveInt = 3
+    keep_retrieval_score: bool = False
+
+    _drop = model_validator(mode="before")(without_class_name)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which LlamaIndex knows the class."""
+        return "TercetRerank"
+
+    def _postprocess_nodes(
+        self,
+        nodes: list[schema.NodeWithScore],
+        query_bundle: schema.QueryBundle | None = None,
+    ) -> list[schema.NodeWithScore]:
+        query = _query(query_bundle)
+        with self._reported(nodes, query) as best:
+            ranking = self._reranker.rerank(query, node_texts(nodes), k=self.top_n)
+            best.extend(rescored(nodes, ranking, keep_score=self.keep_retrieval_score))
+        return best
+
+    async def _apostprocess_nodes(
+        self,
+        nodes: list[schema.NodeWithScore],
+        query_bundle: schema.QueryBundle | None = None,
+    ) -> list[schema.NodeWithScore]:
+        query = _query(query_bundle)
+        with self._reported(nodes, query) as best:
+            ranking = await self._reranker.arerank(query, node_texts(nodes), k=self.top_n)
+            best.extend(rescored(nodes, ranking, keep_score=self.keep_retrieval_score))
+        return best
+
+    @contextmanager
+    def _reported(
+        self, nodes: list[schema.NodeWithScore], query: str
+    ) -> Iterator[list[schema.NodeWithScore]]:
+        """Report start and end to both of LlamaIndex's systems, the end on errors as well."""
+        spec = self.encoder.spec
+        name = spec.source or spec.family
+        start = ReRankStartEvent(query=query, nodes=nodes, top_n=self.top_n, model_name=name)
+        payload: dict[str, Any] = {
+            EventPayload.NODES: nodes,
+            EventPayload.MODEL_NAME: name,
+            EventPayload.QUERY_STR: query,
+            EventPayload.TOP_K: self.top_n,
+        }
+        best: list[schema.NodeWithScore] = []
+        dispatcher.event(start)
+        try:
+            with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
+                yield best
+                event.on_end(payload={EventPayload.NODES: best})
+        finally:
+            dispatcher.event(ReRankEndEvent(nodes=best))
+
+    @property
+    def _reranker(self) -> Reranker:
+        return Reranker(self.encoder, plan=self.plan)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.model_copy()
+
+    def __reduce__(self) -> NoReturn:
+        refuse_pickling(self)
+
+
+def _query(bundle: schema.QueryBundle | None) -> str:
+    if bundle is None:
+        raise ValueError("a reranker needs the query: pass query_bundle= or query_str=")
+    return bundle.query_str.strip()

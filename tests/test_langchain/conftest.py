@@ -1,0 +1,29 @@
+"""What the tests of the LangChain adapters share: one fake encoder and a few documents."""
+
+import pytest
+from langchain_core.documents import Document
+
+from langchain_tercet import TercetRetriever
+from tercet.testing.hash_encoder import HashEncoder
+
+
+@pytest.fixture(scope="session")
+def encoder() -> HashEncoder:
+    return HashEncoder()
+
+
+@pytest.fixture(scope="session")
+def animals() -> list[Document]:
+    rows = [
+        ("cat", "the cat sleeps on the warm windowsill", {"legs": 4, "tags": ["pet", "fur"]}),
+        ("dog", "the dog barks at the postman", {"legs": 4, "tags": ["pet", "fur"]}),
+        ("owl", "an owl hunts mice at night", {"legs": 2, "tags": ["wild"], "lang": "en"}),
+        ("ant", "an ant carries a leaf to the nest", {"legs": 6, "lang": "en"}),
+        ("cod", "a cod swims in the cold sea", {"legs": 0, "nested": {"water": ["salt"]}}),
+    ]
+    return [Document(id=i, page_content=text, metadata=meta) for i, text, meta in rows]
+
+
+@pytest.fixture(scope="session")
+def retriever(encoder: HashEncoder, animals: list[Document]) -> TercetRetriever:
+    return TercetRetriever.from_documents(animals, encoder=encoder, k=3)
