@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tercet.ragged import check_offsets, join_offsets, ragged_rows, whole_numbers
+
 Reduction = Literal["sum", "mean"]
 """How late interaction adds up the maxima of the query tokens."""
 
@@ -42,7 +44,11 @@ class SparseVectors:
 
     def __post_init__(self) -> None:
         """Check that entries belong to texts, ids ascend and weights are usable."""
-        _check_offsets(self.indptr, len(self.ids), name="indptr")
+        _set(
+            self, indptr=whole_numbers(self.indptr, np.int64), ids=whole_numbers(self.ids, np.int32)
+        )
+        _set(self, weights=np.asarray(self.weights, dtype=np.float32))
+        check_offsets(self.indptr, len(self.ids), name="indptr")
         if len(self.ids) != len(self.weights):
             raise ValueError(f"{len(self.ids)} term ids, but {len(self.weights)} weights")
         if not np.isfinite(self.weights).all() or (self.weights < 0).any():
@@ -95,9 +101,13 @@ class MultiVectors:
 
     def __post_init__(self) -> None:
         """Check that every vector belongs to a text, and that no text is without."""
+        _set(self, vectors=np.asarray(self.vectors, dtype=np.float32))
+        _set(self, offsets=whole_numbers(self.offsets, np.int64))
         if self.vectors.ndim != 2:
             raise ValueError(f"token vectors have shape {self.vectors.shape}, not [tokens, E]")
-        _check_offsets(self.offsets, len(self.vectors), name="offsets")
+        if len(self.vectors) and not self.vectors.shape[1]:
+            raise ValueError("token vectors have no dimensions")
+        check_offsets(self.offsets, len(self.vectors), name="offsets")
         lengths = np.diff(self.offsets)
         if (lengths < 1).any():
             raise ValueError(f"text {int(lengths.argmin())} of the batch has no token vector")
@@ -152,8 +162,11 @@ class Embeddings:
         if not self.representations:
             raise ValueError("embeddings without any view: give dense, sparse or multi_vector")
         if self.dense is not None:
+            _set(self, dense=np.asarray(self.dense, dtype=np.float32))
             if self.dense.ndim != 2:
                 raise ValueError(f"dense vectors have shape {self.dense.shape}, not [N, E]")
+            if len(self.dense) and not self.dense.shape[1]:
+                raise ValueError("dense vectors have no dimensions")
             if not np.isfinite(self.dense).all():
                 raise ValueError("dense vectors must be finite")
         lengths = {
@@ -297,32 +310,10 @@ class TextEncoder(Protocol):
         ...
 
 
-def ragged_rows(
-    offsets: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the items of some rows of a ragged array stand.
-
-    Args:
-        offsets: Row n owns items offsets[n] to offsets[n + 1], [N + 1].
-        rows: The rows wanted, [M].
-
-    Returns:
-        The items' positions, row after row, [items]; their own offsets, [M + 1].
-    """
-    starts = offsets[rows]
-    lengths = offsets[rows + 1] - starts
-    ends = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    items = np.arange(int(ends[-1]), dtype=np.int64) + np.repeat(starts - ends[:-1], lengths)
-    return items, ends
-
-
-def _check_offsets(offsets: NDArray[np.int64], items: int, *, name: str) -> None:
-    if offsets.ndim != 1 or len(offsets) < 1 or int(offsets[0]) != 0:
-        raise ValueError(f"{name} must start at 0")
-    if (np.diff(offsets) < 0).any():
-        raise ValueError(f"{name} must not descend")
-    if int(offsets[-1]) != items:
-        raise ValueError(f"{name} end at {offsets[-1]}, but there are {items} items")
+def _set(record: object, **arrays: NDArray[Any]) -> None:
+    """Give a frozen record its arrays, in the types that it promises."""
+    for name, array in arrays.items():
+        object.__setattr__(record, name, array)
 
 
 def _join(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
@@ -330,17 +321,12 @@ def _join(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
     return np.concatenate(present) if len(present) == len(arrays) else None
 
 
-def _join_offsets(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    lengths = np.concatenate([np.diff(p) for p in parts])
-    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-
-
 def _join_sparse(parts: Sequence[SparseVectors | None]) -> SparseVectors | None:
     present = [p for p in parts if p is not None]
     if not present:
         return None
     return SparseVectors(
-        _join_offsets([p.indptr for p in present]),
+        join_offsets([p.indptr for p in present]),
         np.concatenate([p.ids for p in present]),
         np.concatenate([p.weights for p in present]),
     )
@@ -351,5 +337,5 @@ def _join_multi(parts: Sequence[MultiVectors | None]) -> MultiVectors | None:
     if not present:
         return None
     return MultiVectors(
-        np.concatenate([p.vectors for p in present]), _join_offsets([p.offsets for p in present])
+        np.concatenate([p.vectors for p in present]), join_offsets([p.offsets for p in present])
     )

@@ -1,7 +1,7 @@
 """Encoders: texts to `Embeddings`. torch is loaded with the first model, not with this file."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from tercet.documents import replace_lone_surrogates
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
-from tercet.encoding.gathering import Gathering, no_texts
 from tercet.encoding.options import EncoderOptions
-from tercet.encoding.packing import chunks
-from tercet.encoding.reporting import TextReport
+from tercet.encoding.streaming import Role
 from tercet.errors import check_texts
 from tercet.progress import progress
 
 if TYPE_CHECKING:
-    from tercet.encoding.pipeline import Pipeline, Prepared
+    from tercet.encoding.pipeline import Pipeline
 
 QUERY_REMEDY = "load the encoder with a larger query_tokens= to have them read whole"
 DOCUMENT_REMEDY = 'load the encoder with long_documents="windows" to have them encoded whole'
@@ -55,8 +53,10 @@ class Encoder:
     def __init__(self, pipeline: "Pipeline", spec: EncoderSpec) -> None:
         """Take a loaded model; `from_pretrained` is the usual way."""
         self._pipeline, self._spec = pipeline, spec
-        self._queries = _Role(pipeline.prepare_queries, QUERY_REMEDY, None)
-        self._documents = _Role(pipeline.prepare_documents, DOCUMENT_REMEDY, spec.document_id)
+        self._queries = Role(pipeline, pipeline.prepare_queries, spec, None, QUERY_REMEDY)
+        self._documents = Role(
+            pipeline, pipeline.prepare_documents, spec, spec.document_id, DOCUMENT_REMEDY
+        )
 
     @classmethod
     def from_pretrained(
@@ -152,7 +152,7 @@ class Encoder:
             TypeError: A bare string, or an item that is no string.
             TextTooLongError: One would be cut, and the encoder was told to refuse that.
         """
-        return self._encode(texts, self._queries, show_progress)
+        return self._queries.whole(texts, show_progress=show_progress)
 
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> Embeddings:
         """The views of N documents, in the order given.
@@ -165,7 +165,7 @@ class Encoder:
             TypeError: A bare string, or an item that is no string.
             TextTooLongError: One would be cut, and the encoder was told to refuse that.
         """
-        return self._encode(texts, self._documents, show_progress)
+        return self._documents.whole(texts, show_progress=show_progress)
 
     def encode_documents_iter(
         self, texts: Iterable[str], *, show_progress: bool = False
@@ -184,7 +184,7 @@ class Encoder:
         """
         if isinstance(texts, str):
             raise TypeError("texts is one string; an iterable of strings belongs there: [texts]")
-        return self._stream(texts, self._documents, show_progress)
+        return self._documents.stream(texts, show_progress=show_progress)
 
     def tokens(self, texts: Sequence[str]) -> list[list[Token]]:
         """The tokens of documents, one for each row of `multi_vector`.
@@ -195,7 +195,7 @@ class Encoder:
             texts: The documents, as `encode_documents` takes them.
         """
         check_texts(texts)
-        cleaned = self._report(self._documents).clean(texts)
+        cleaned = self._documents.report().clean(texts)
         batch = self._pipeline.prepare_documents(cleaned)
         found = []
         for text, rows in zip(batch.texts, self._pipeline.kept_tokens(batch), strict=True):
@@ -234,64 +234,6 @@ class Encoder:
     def __repr__(self) -> str:
         views = "+".join(self.representations)
         return f"Encoder({self._spec.source!r}, views={views!r}, {self._pipeline.where})"
-
-    def _report(self, role: "_Role") -> TextReport:
-        return TextReport(self._pipeline.options.on_truncation, remedy=role.remedy)
-
-    def _encode(self, texts: Sequence[str], role: "_Role", show_progress: bool) -> Embeddings:  # noqa: FBT001
-        """Encode all texts and join their batches."""
-        check_texts(texts)
-        report, whole = self._report(role), Gathering()
-        for batch in self._batches(texts, role, report, show_progress):
-            whole.add(batch)
-        report.warn(stacklevel=3)
-        return whole.result() if len(texts) else no_texts(self._spec, role.document_id)
-
-    def _stream(
-        self,
-        texts: Iterable[str],
-        role: "_Role",
-        show_progress: bool,  # noqa: FBT001
-    ) -> Iterator[Embeddings]:
-        """Encode texts as they are asked for."""
-        report = self._report(role)
-        yield from self._batches(texts, role, report, show_progress)
-        report.warn(stacklevel=2)
-
-    def _batches(
-        self,
-        texts: Iterable[str],
-        role: "_Role",
-        report: TextReport,
-        show_progress: bool,  # noqa: FBT001
-    ) -> Iterator[Embeddings]:
-        """Encode some texts at a time; nothing is locked while a caller holds a batch."""
-        total = len(texts) if isinstance(texts, Sized) else None
-        with progress("encoding", total=total, show=show_progress) as bar:
-            for batch in chunks(texts):
-                cleaned = report.clean(batch)
-                ready = role.prepare(cleaned)
-                report.lengths(cleaned, ready.tokens, ready.tokens_encoded)
-                views = self._pipeline.run(ready)
-                bar.advance(len(batch), tokens=int(ready.tokens_encoded.sum()))
-                yield Embeddings(
-                    dense=views.dense,
-                    sparse=views.sparse,
-                    multi_vector=views.multi_vector,
-                    tokens=ready.tokens,
-                    tokens_encoded=ready.tokens_encoded,
-                    model_id=self._spec.model_id,
-                    document_id=role.document_id,
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class _Role:
-    """How the texts of one role are encoded."""
-
-    prepare: "Callable[[Sequence[str]], Prepared]"
-    remedy: str
-    document_id: str | None
 
 
 def _token(term: str, start: int, end: int) -> Token:
@@ -341,13 +283,12 @@ class CallableEncoder:
 
     def encode_queries(self, texts: Sequence[str], *, show_progress: bool = False) -> Embeddings:
         """The dense vectors of N queries."""
-        return self._encode(self._queries, texts, show_progress, document_id=None)
+        return self._encode(self._queries, texts, None, show_progress=show_progress)
 
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> Embeddings:
         """The dense vectors of N documents."""
-        return self._encode(
-            self._documents, texts, show_progress, document_id=self.spec.document_id
-        )
+        document_id = self.spec.document_id
+        return self._encode(self._documents, texts, document_id, show_progress=show_progress)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return self
@@ -359,9 +300,9 @@ class CallableEncoder:
         self,
         function: Vectors,
         texts: Sequence[str],
-        show_progress: bool,  # noqa: FBT001
-        *,
         document_id: str | None,
+        *,
+        show_progress: bool,
     ) -> Embeddings:
         check_texts(texts)
         spec = self.spec

@@ -1,17 +1,38 @@
 """Fusion: the scores of several views of the same candidates become one score."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tercet.embeddings import Representation
 from tercet.plans import RRF_K, Plan
-from tercet.ranking import Candidates
 
 Scores = NDArray[np.float64]
 
 CONSTANT = 0.5
 """What each candidate gets from a view whose scores are all equal."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What an engine collected for one query: the union of a plan's candidates.
+
+    Attributes:
+        ids: Their document ids, none twice, [U].
+        scores: For each view of the plan, the exact scores of all of them, [U]; late interaction
+            as the sum over query tokens.
+        ranks: For each view that brought candidates, the place in that view's own list, from 1;
+            0 where the list does not hold the document, [U].
+    """
+
+    ids: Sequence[str]
+    scores: Mapping[Representation, NDArray[np.float32]]
+    ranks: Mapping[Representation, NDArray[np.int64]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 def fuse(candidates: Candidates, plan: Plan) -> Scores:
@@ -49,8 +70,10 @@ def min_max(scores: Scores) -> Scores:
 
 def z_score(scores: Scores) -> Scores:
     """(s - mean) / standard deviation; a constant list gives 0.5."""
-    spread = scores.std() if len(scores) else 0.0
-    return np.full_like(scores, CONSTANT) if spread == 0 else (scores - scores.mean()) / spread
+    if not len(scores):
+        return scores
+    constant = scores.min() == scores.max()  # the deviation of equal numbers may round to more
+    return np.full_like(scores, CONSTANT) if constant else (scores - scores.mean()) / scores.std()
 
 
 NORMALISATIONS: Mapping[str, Callable[[Scores], Scores]] = {

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, TextEncoder, concatenate
-from tercet.errors import ModelMismatchError, check_k
-from tercet.fusion import best_first, fuse
+from tercet.errors import check_k
+from tercet.fusion import Candidates, best_first, fuse
 from tercet.indexes.base import Index
+from tercet.indexes.checks import check_encoder
 from tercet.plans import Plan, resolve_plan
-from tercet.ranking import Candidates, Hit, Ranking
+from tercet.ranking import Hit, Ranking
 from tercet.scoring.views import view_scores
 
 
@@ -36,11 +37,8 @@ class Reranker:
         plan: str | Plan = "multi_vector",
         index: Index | None = None,
     ) -> None:
-        if index is not None and index.spec.model_id != encoder.spec.model_id:
-            raise ModelMismatchError(
-                f"the index holds vectors of {index.spec.source or index.spec.family}, the encoder "
-                f"is {encoder.spec.source or encoder.spec.family}: use the model of the index"
-            )
+        if index is not None:
+            check_encoder(encoder.spec, index.spec)
         self.encoder = encoder
         self.index = index
         self.plan = resolve_plan(plan, encoder.spec)

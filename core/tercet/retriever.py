@@ -9,25 +9,45 @@ from dataclasses import replace
 from itertools import islice
 from operator import length_hint
 from os import PathLike
-from typing import NoReturn, Self, Unpack
+from typing import NoReturn, Self, TypedDict, Unpack
 
 from tercet.documents import AddReport, Document
-from tercet.embeddings import Embeddings, Representation, TextEncoder
-from tercet.encoder import Encoder, EncoderOptions
-from tercet.errors import MissingViewError, ModelMismatchError, TercetError, check_k
+from tercet.embeddings import Embeddings, Representation, TextEncoder, concatenate
+from tercet.encoder import Encoder
+from tercet.errors import MissingViewError, TercetError, check_k
 from tercet.filters import Filter
 from tercet.indexes.base import Index
+from tercet.indexes.checks import check_encoder, model_name
 from tercet.plans import Plan, resolve_plan
-from tercet.progress import progress
+from tercet.progress import Progress, progress
 from tercet.ranking import Ranking
 from tercet.scoring.dense import inner_product
 from tercet.scoring.mmr import maximal_marginal_relevance
 
 BATCH_DOCUMENTS = 256
 BATCH_CHARACTERS = 1 << 21
-"""A batch is encoded and committed at once: 2 million characters are some 500,000 tokens."""
+"""A batch is committed at once: 2 million characters are some 500,000 tokens."""
+
+STEP_DOCUMENTS = 32
+"""So many documents are encoded before the progress bar moves."""
 
 DEFAULT_MODEL = "tercet/mini"
+
+
+class LoadOptions(TypedDict, total=False):
+    """Arguments of `Encoder.from_pretrained` beside the source."""
+
+    revision: str | None
+    device: str | None
+    dtype: str
+    quantize: str | None
+    long_documents: str
+    query_tokens: int | None
+    document_tokens: int | None
+    mcls_interval: int
+    mcls_positions: str
+    mcls_attention: str
+    on_truncation: str
 
 
 class Retriever:
@@ -42,11 +62,7 @@ class Retriever:
     """
 
     def __init__(self, encoder: TextEncoder, index: Index) -> None:
-        if index.spec.model_id != encoder.spec.model_id:
-            raise ModelMismatchError(
-                f"this index holds vectors of {_name(index.spec)}, the encoder is "
-                f"{_name(encoder.spec)}: open it with the model that built it, or index anew"
-            )
+        check_encoder(encoder.spec, index.spec)
         self.encoder = encoder
         self.index = index
 
@@ -58,7 +74,7 @@ class Retriever:
         model: str = DEFAULT_MODEL,
         encoder: TextEncoder | None = None,
         representations: Sequence[Representation | str] | None = None,
-        **options: Unpack[EncoderOptions],
+        **options: Unpack[LoadOptions],
     ) -> Self:
         """Load a model, and create or open an index for it.
 
@@ -120,25 +136,29 @@ class Retriever:
         seen: set[str] = set()
         with progress("indexing", total=total, show=show_progress) as bar:
             for batch in _batches(documents):
-                done, tokens = self._add_batch(batch)
+                done = self._add_batch(batch, bar)
                 repeated = tuple(d.id for d in batch if d.id in seen)
                 seen.update(d.id for d in batch)
                 report += replace(done, duplicate_ids=done.duplicate_ids + repeated)
-                bar.advance(len(batch), tokens=tokens)
         return report
 
-    def _add_batch(self, batch: list[Document]) -> tuple[AddReport, int]:
+    def _add_batch(self, batch: list[Document], bar: Progress) -> AddReport:
         last = {document.id: document for document in batch}
         duplicates = tuple(dict.fromkeys(d.id for d in batch if last[d.id] is not d))
         unique = list(last.values())
         unchanged = self.index.unchanged(unique)
         changed = [d for d, same in zip(unique, unchanged, strict=True) if not same]
         report = AddReport(skipped=len(unique) - len(changed), duplicate_ids=duplicates)
+        bar.advance(len(batch) - len(changed))
         if not changed:
-            return report, 0
-        embeddings = self.encoder.encode_documents([d.content for d in changed])
-        tokens = 0 if embeddings.tokens_encoded is None else int(embeddings.tokens_encoded.sum())
-        return report + self.index.add(changed, embeddings), tokens
+            return report
+        parts = []
+        for start in range(0, len(changed), STEP_DOCUMENTS):
+            step = [d.content for d in changed[start : start + STEP_DOCUMENTS]]
+            part = self.encoder.encode_documents(step)
+            bar.advance(len(step), tokens=_tokens(part))
+            parts.append(part)
+        return report + self.index.add(changed, concatenate(parts))
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents of these ids; how many there were."""
@@ -150,7 +170,7 @@ class Retriever:
         *,
         k: int = 5,
         plan: str | Plan | None = None,
-        filter: Filter | None = None,  # noqa: A002  the word that users know
+        filter: Filter | None = None,
         embeddings: Embeddings | None = None,
         exact: bool = False,
     ) -> Ranking:
@@ -170,7 +190,7 @@ class Retriever:
             MissingViewError: The model or the index lacks a view of the plan.
         """
         check_k(k)
-        resolved = resolve_plan(plan, self.index.spec)
+        resolved = self._plan(plan)
         queries = self._views(query, resolved, embeddings)
         return self.index.search(queries, k=k, plan=resolved, filter=filter, exact=exact)[0]
 
@@ -182,7 +202,7 @@ class Retriever:
         fetch_k: int = 20,
         diversity: float = 0.5,
         plan: str | Plan | None = None,
-        filter: Filter | None = None,  # noqa: A002
+        filter: Filter | None = None,
         embeddings: Embeddings | None = None,
     ) -> Ranking:
         """Find k documents that are near the query and unlike each other.
@@ -204,9 +224,9 @@ class Retriever:
         """
         check_k(k)
         check_k(fetch_k, name="fetch_k")
-        if Representation.DENSE not in self.index.spec.representations:
+        if Representation.DENSE not in self.index.representations:
             raise MissingViewError("diversity is measured on the dense view, which the index lacks")
-        resolved = resolve_plan(plan, self.index.spec)
+        resolved = self._plan(plan)
         queries = self._views(query, resolved, embeddings, Representation.DENSE)
         found = self.index.search(queries, k=max(k, fetch_k), plan=resolved, filter=filter)[0]
         stored = self.index.embeddings([hit.document.id for hit in found]).dense
@@ -221,6 +241,11 @@ class Retriever:
         return Ranking(
             tuple(replace(found[n], rank=r) for r, n in enumerate(order.tolist(), start=1))
         )
+
+    def _plan(self, plan: str | Plan | None) -> Plan:
+        """The plan for the views that the index stores, which may be fewer than the model's."""
+        stored = replace(self.index.spec, representations=self.index.representations)
+        return resolve_plan(plan, stored)
 
     def _views(
         self, query: str, plan: Plan, given: Embeddings | None, *more: Representation
@@ -252,7 +277,7 @@ class Retriever:
         *,
         k: int = 5,
         plan: str | Plan | None = None,
-        filter: Filter | None = None,  # noqa: A002
+        filter: Filter | None = None,
         embeddings: Embeddings | None = None,
         exact: bool = False,
     ) -> Ranking:
@@ -305,6 +330,10 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield batch
 
 
+def _tokens(embeddings: Embeddings) -> int:
+    return 0 if embeddings.tokens_encoded is None else int(embeddings.tokens_encoded.sum())
+
+
 def _checked(document: object) -> Document:
     if not isinstance(document, Document):
         raise TypeError(f"{document!r} is no Document; make one: Document(id=..., text=...)")
@@ -315,15 +344,11 @@ def _reload(index: Index, *, device: str | None, dtype: str) -> Encoder:
     spec = index.spec
     if spec.source is None:
         raise TercetError(
-            f"this index was built by {_name(spec)}, which has no name to load it by: "
+            f"this index was built by {model_name(spec)}, which has no name to load it by: "
             "pass the encoder, Retriever.open(path, encoder=...)"
         )
     options = {**spec.options, "device": device, "dtype": dtype}
     return Encoder.from_pretrained(spec.source, revision=spec.revision, **options)
-
-
-def _name(spec: object) -> str:
-    return f"{getattr(spec, 'source', None) or getattr(spec, 'family', spec)}"
 
 
 def _remove(index: Index, folder: str) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import copy
 import gc
+import inspect
 import pickle
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,10 +14,11 @@ import pytest
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings
+from tercet.encoder import Encoder
 from tercet.errors import MissingViewError, ModelMismatchError, TercetError
 from tercet.indexes.base import Index
 from tercet.plans import Plan
-from tercet.retriever import BATCH_DOCUMENTS, Retriever
+from tercet.retriever import BATCH_DOCUMENTS, LoadOptions, Retriever
 from tercet.testing import HashEncoder
 
 TEXTS = {
@@ -217,16 +220,23 @@ def test_an_index_without_a_loadable_model_wants_the_encoder(tmp_path: Path) -> 
         assert again.retrieve("blue sea")[0].document.id == "sea"
 
 
+def test_the_options_of_create_are_those_of_the_encoder() -> None:
+    of_encoder = inspect.signature(Encoder.from_pretrained).parameters
+    assert set(LoadOptions.__annotations__) == set(of_encoder) - {"source"}
+
+
 def test_model_options_beside_a_loaded_encoder_are_refused() -> None:
     with pytest.raises(TypeError, match="dtype"):
         Retriever.create(encoder=HashEncoder(), dtype="float32")
 
 
-def test_a_temporary_index_is_removed_at_the_end() -> None:
+def test_a_temporary_index_is_removed_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     retriever = Retriever.create(encoder=HashEncoder())
     retriever.add(DOCUMENTS)
-    folder = Path(str(retriever.index.stats().path))
-    assert folder.exists()
+    (folder,) = tmp_path.iterdir()
     del retriever
     gc.collect()
     assert not folder.exists()

@@ -64,7 +64,7 @@ def load_backbone(
     """
     packs = spec.architecture in PACKABLE
     model = _build(spec, tensors, dtype=dtype, attention=PACKED if packs else None)
-    model = model.to(device=device).eval()
+    model.to(device=device)  # type: ignore[call-arg]  # its stub is of a decorated method
     if device.type == "cpu":
         prepack(model, dtype=dtype)
     if packs:
@@ -100,7 +100,7 @@ def _build(
             f"{len(missing)} tensors of the {spec.architecture} backbone are not in the "
             f"checkpoint: {', '.join(missing[:5])}"
         )
-    built: PreTrainedModel = model
+    built: PreTrainedModel = model.eval()
     return built
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-ROWS_HINT = 2048
+ROWS_HINT = 1024
 """Rows that the layout is chosen for: those of a full pack."""
 
 FUSED = (

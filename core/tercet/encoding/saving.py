@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from tercet.encoding.fingerprint import TOKENIZER
 from tercet.encoding.weights import head_layers
 from tercet.models.saved import spec_to_json
-from tercet.models.spec import LinearLayer, ModelSpec
+from tercet.models.spec import DenseHead, LinearLayer, ModelSpec
 from tercet.models.tercet_mini import FORMAT, HEADS, SETTINGS
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def save(checkpoint: "Checkpoint", folder: Path) -> None:
         raise FileExistsError(f"{folder} is not empty; a model is saved to a folder of its own")
     weights, spec = checkpoint.read(), checkpoint.spec
     heads = {_stored(name): tensor.contiguous().clone() for name, tensor in weights.heads.items()}
-    backbone = {name: tensor.contiguous().clone() for name, tensor in weights.backbone.items()}
+    backbone = _alike(weights.backbone)
     save_file(backbone, folder / WEIGHTS, metadata={"format": "pt"})
     if heads:
         save_file(heads, folder / HEADS, metadata={"format": "pt"})
@@ -53,10 +55,21 @@ def save(checkpoint: "Checkpoint", folder: Path) -> None:
         source = checkpoint.folder / spec.tokenizer.folder / name
         if source.is_file():
             shutil.copyfile(source, folder / name)
-    _write(folder / "config.json", {**spec.config, "model_type": spec.architecture})
+    dtype = str(next(iter(backbone.values())).dtype).removeprefix("torch.")
+    settings = {**spec.config, "model_type": spec.architecture, "dtype": dtype}
+    settings.pop("torch_dtype", None)  # the older name of the same
+    _write(folder / "config.json", settings)
     _write(folder / SETTINGS, {"format": FORMAT, "model": spec_to_json(_at_home(spec))})
     if spec.dense is not None:
-        _write_modules(folder, spec, heads)
+        _write_modules(folder, spec, spec.dense, heads)
+
+
+def _alike(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The floating-point tensors in the one type that they have, or in float32."""
+    weights = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+    dtypes = {tensor.dtype for tensor in weights.values()}
+    dtype = dtypes.pop() if len(dtypes) == 1 else torch.float32
+    return {name: tensor.to(dtype).contiguous().clone() for name, tensor in weights.items()}
 
 
 def _at_home(spec: ModelSpec) -> ModelSpec:
@@ -92,11 +105,8 @@ def _stored(name: str) -> str:
     return f"{name}.weight" if name.endswith(".residual") else name
 
 
-def _write_modules(folder: Path, spec: ModelSpec, heads: dict[str, Any]) -> None:
+def _write_modules(folder: Path, spec: ModelSpec, dense: DenseHead, heads: dict[str, Any]) -> None:
     """What sentence-transformers needs to make the dense view."""
-    dense = spec.dense
-    if dense is None:
-        return
     poolings = {f"pooling_mode_{name}": key in dense.pooling for key, name in POOLINGS.items()}
     _write(
         folder / "1_Pooling/config.json",

@@ -126,7 +126,7 @@ def _layer(
         shapes["residual"] = (layer.outputs, layer.inputs)
     tensors = {}
     for part, shape in shapes.items():
-        name = "residual.weight" if part == "residual" else layer.prefix + part
+        name = _stored_name(layer, part, stored)
         if name not in stored:
             raise MissingTensorError(
                 f"{path} lacks the tensor {name!r}; it has {', '.join(sorted(stored))}"
@@ -137,3 +137,11 @@ def _layer(
             )
         tensors[role + part] = stored[name]
     return tensors
+
+
+def _stored_name(layer: LinearLayer, part: str, stored: dict[str, torch.Tensor]) -> str:
+    """How a file names a part of a layer; only our own folders put a prefix before a residual."""
+    if part != "residual":
+        return layer.prefix + part
+    own = f"{layer.prefix}residual.weight"
+    return own if own in stored else "residual.weight"

@@ -1,0 +1,1 @@
+"""Indexes: documents with their views, and exact or approximate rankings of them."""

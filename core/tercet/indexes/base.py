@@ -6,12 +6,13 @@ of a plan and their exact scores; fusing, cutting and fetching are done here.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from os import PathLike, fspath
-from typing import Any, NoReturn, Protocol, Self
+from typing import NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ from numpy.typing import NDArray
 from tercet.documents import AddReport, Document, cleaned
 from tercet.embeddings import Embeddings, EncoderSpec, Reduction, Representation
 from tercet.errors import MissingViewError, check_k, check_texts
-from tercet.filters import Expression, Filter, parse_filter
-from tercet.fusion import best_first, fuse
+from tercet.filters import Filter, parse_filter
+from tercet.fusion import Candidates, best_first, fuse
 from tercet.indexes.checks import (
     Dimensions,
     check_dimensions,
@@ -30,8 +31,9 @@ from tercet.indexes.checks import (
     check_query_model,
     check_views,
 )
+from tercet.indexes.reader import IndexStats, Reader
 from tercet.plans import Plan, deepened, resolve_plan
-from tercet.ranking import Candidates, Hit, Ranking
+from tercet.ranking import Hit, Ranking
 
 ENGINES = {"file": "tercet.indexes.local.index:LocalIndex"}
 """The engines: scheme of the address to class, imported when the scheme is asked for."""
@@ -41,51 +43,6 @@ TIMEOUT = 60.0
 """Seconds that a writer waits for another one."""
 
 DENSE, SPARSE, MULTI_VECTOR = Representation
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStats:
-    """What an index holds.
-
-    Attributes:
-        documents: How many.
-        segments: Parts that the engine keeps them in.
-        tombstones: Rows that were deleted or replaced and still take space.
-        bytes: Size of each view's arrays, and of the `catalog` with texts and metadata.
-        generation: Grows with every commit.
-        format: Version of the format.
-        spec: The model.
-        representations: The views that are stored.
-    """
-
-    documents: int
-    segments: int
-    tombstones: int
-    bytes: Mapping[str, int]
-    generation: int
-    format: int
-    spec: EncoderSpec
-    representations: tuple[Representation, ...]
-
-
-class Reader(Protocol):
-    """One consistent look at an index."""
-
-    def collect(
-        self, queries: Embeddings, plan: Plan, *, filter: Expression | None, exact: bool
-    ) -> list[Candidates]:
-        """The union of the plan's candidate lists for each query, scored in all its views."""
-        ...
-
-    def score(
-        self, queries: Embeddings, views: Sequence[Representation], ids: Sequence[str]
-    ) -> dict[Representation, NDArray[np.float32]]:
-        """Exact scores of given documents, [M, N] a view; late interaction sums query tokens."""
-        ...
-
-    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
-        """The documents found, by id."""
-        ...
 
 
 class Index(ABC):
@@ -125,7 +82,7 @@ class Index(ABC):
             raise ValueError(f"no engine '{scheme}://'; there are: {', '.join(ENGINES)}")
         module, name = ENGINES[scheme].split(":")
         engine: type[Index] = getattr(import_module(module), name)
-        views = None if representations is None else tuple(map(Representation, representations))
+        views = None if representations is None else _views(representations)
         return engine.connect(
             address, spec=spec, read_only=read_only, timeout=timeout, representations=views
         )
@@ -191,7 +148,9 @@ class Index(ABC):
         if len(last) < len(documents):
             chosen, views = [documents[i] for i in last.values()], embeddings.take([*last.values()])
         report = self._write(cleaned(chosen), views)
-        return report + AddReport(duplicate_ids=_repeated(documents))
+        given = Counter(document.id for document in documents)
+        repeated = tuple(id_ for id_, times in given.items() if times > 1)
+        return report + AddReport(duplicate_ids=repeated)
 
     @abstractmethod
     def _write(self, documents: Sequence[Document], embeddings: Embeddings) -> AddReport:
@@ -233,7 +192,7 @@ class Index(ABC):
         with self.reading() as reader:
             collected = reader.collect(queries, chosen, filter=parse_filter(filter), exact=exact)
             cuts = [
-                _cut(_reduced(found, count, self._shown(chosen)), chosen, k)
+                _cut(_reduced(found, count, chosen.reduction(self._spec.reduction)), chosen, k)
                 for found, count in zip(collected, _query_tokens(queries), strict=True)
             ]
             ids = dict.fromkeys(id_ for cut in cuts for id_, _, _ in cut)
@@ -271,7 +230,8 @@ class Index(ABC):
         with self.reading() as reader:
             scores = reader.score(queries, views, ids)
         if MULTI_VECTOR in scores and (reduction or self._spec.reduction) == "mean":
-            scores[MULTI_VECTOR] = scores[MULTI_VECTOR] / _query_tokens(queries)[:, None]
+            tokens = _query_tokens(queries).astype(np.float32)
+            scores[MULTI_VECTOR] = scores[MULTI_VECTOR] / tokens[:, None]
         return scores
 
     def get(self, ids: Sequence[str]) -> list[Document]:
@@ -357,19 +317,13 @@ class Index(ABC):
         check_views(views, queries, name="queries", what="the plan uses")
         check_dimensions(queries, self.dimensions, name="queries")
 
-    def _shown(self, plan: Plan) -> Reduction:
-        """Late interaction enters a sum as a mean; alone, it is shown as the model has it."""
-        return self._spec.reduction if plan.scored == (MULTI_VECTOR,) else "mean"
 
-
-def _repeated(documents: Sequence[Document]) -> tuple[str, ...]:
-    seen: set[str] = set()
-    repeated: dict[str, Any] = {}
-    for document in documents:
-        if document.id in seen:
-            repeated[document.id] = None
-        seen.add(document.id)
-    return tuple(repeated)
+def _views(representations: Sequence[Representation | str]) -> tuple[Representation, ...]:
+    check_texts(representations, name="representations")
+    unknown = sorted(set(representations) - set(Representation))
+    if unknown:
+        raise ValueError(f"no view {unknown[0]!r}; there are: {', '.join(Representation)}")
+    return tuple(map(Representation, representations))
 
 
 def _query_tokens(queries: Embeddings) -> NDArray[np.int64]:

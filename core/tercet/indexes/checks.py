@@ -77,6 +77,19 @@ def check_same_model(asked: EncoderSpec, found: EncoderSpec, *, where: str) -> N
         )
 
 
+def check_encoder(encoder: EncoderSpec, index: EncoderSpec) -> None:
+    """Refuse to use an encoder with an index that another model filled.
+
+    Raises:
+        ModelMismatchError: Another `model_id`.
+    """
+    if encoder.model_id != index.model_id:
+        raise ModelMismatchError(
+            f"this index holds vectors of {model_name(index)}, the encoder is "
+            f"{model_name(encoder)}: use the model of the index, or index anew"
+        )
+
+
 def check_views(
     views: Sequence[Representation], embeddings: Embeddings, *, name: str, what: str
 ) -> None:

@@ -5,6 +5,8 @@ again names plain XLM-RoBERTa, whose class would take none of these weights. The
 transformers' own class has rotary theta 20,000; this model was trained with 10,000.
 """
 
+from dataclasses import replace
+
 from tercet.models.files import CheckpointFiles, backbone_files, headers
 from tercet.models.spec import Expansion, LateInteraction, LinearLayer, ModelSpec, TextSide
 
@@ -27,6 +29,13 @@ JINA_COLBERT_V2 = ModelSpec(
     query=TextSide(marker="[QueryMarker]", tokens=32),
     document=TextSide(marker="[DocumentMarker]", tokens=300),
 )
+
+
+def rotary_spec(files: CheckpointFiles) -> ModelSpec:
+    """The family with the base of its rotary positions that the configuration names."""
+    theta = files.json("config.json").get("rotary_emb_base", ROTARY_THETA)
+    config = {"rope_parameters": {"rope_type": "default", "rope_theta": float(theta)}}
+    return replace(JINA_COLBERT_V2, config=config)
 
 
 def is_rotary(files: CheckpointFiles) -> bool:

@@ -13,7 +13,7 @@ from tercet.errors import CheckpointError, MissingTensorError
 from tercet.models.backbones import with_backbone
 from tercet.models.files import CheckpointFiles, TensorHeader, backbone_files, headers
 from tercet.models.jacolbert import JACOLBERT_V25, is_japanese
-from tercet.models.jina_colbert import JINA_COLBERT_V2, is_rotary
+from tercet.models.jina_colbert import is_rotary, rotary_spec
 from tercet.models.linear import linear_layer
 from tercet.models.spec import (
     Expansion,
@@ -45,9 +45,11 @@ COLBERT_V2 = ModelSpec(
 PLAIN = replace(COLBERT_V2, architecture="")
 """ColBERT on whatever architecture the configuration names."""
 
-FAMILIES: tuple[tuple[Callable[[CheckpointFiles], bool], ModelSpec], ...] = (
-    (is_rotary, JINA_COLBERT_V2),
-    (is_japanese, JACOLBERT_V25),
+FAMILIES: tuple[
+    tuple[Callable[[CheckpointFiles], bool], Callable[[CheckpointFiles], ModelSpec]], ...
+] = (
+    (is_rotary, rotary_spec),
+    (is_japanese, lambda _: JACOLBERT_V25),
 )
 """What a checkpoint's files tell, and the family that it means; any other is plain ColBERT."""
 
@@ -66,7 +68,7 @@ def read(files: CheckpointFiles) -> ModelSpec | None:
             f"linear.weight is not among the {len(tensors)} tensors of {', '.join(weights)} in "
             f"{files.place}: a Stanford ColBERT needs its projection"
         )
-    family = next((spec for tells, spec in FAMILIES if tells(files)), PLAIN)
+    family = next((spec(files) for tells, spec in FAMILIES if tells(files)), PLAIN)
     unnamed = replace(family, source="", license="")  # other weights may have the same layout
     spec = with_backbone(unnamed, files, prefix=_prefix(tensors))
     home = next(name for name in weights if "linear.weight" in files.tensors(name))

@@ -12,6 +12,7 @@ from tercet.errors import CheckpointError, UnknownLayoutError
 from tercet.models.backbones import shorter, with_backbone
 from tercet.models.files import CheckpointFiles
 from tercet.models.linear import linear_layer
+from tercet.models.saved import spec_from_json
 from tercet.models.spec import DenseHead, LateInteraction, LinearLayer, ModelSpec, SparseHead
 
 FORMAT = 1
@@ -52,6 +53,8 @@ def read(files: CheckpointFiles) -> ModelSpec | None:
             f"reads {FORMAT}: install a newer tercet"
         )
     try:
+        if "model" in settings:  # what `Encoder.save_pretrained` wrote, whole
+            return spec_from_json(settings["model"])
         return _spec(files, settings)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{SETTINGS} of {files.place} is damaged: {error!r}") from error

@@ -1,0 +1,1 @@
+"""Scores, each defined once: inner product, lexical match, late interaction, MMR."""

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from tercet.scoring.products import products
+
 
 def inner_product(
     queries: NDArray[np.float32], documents: NDArray[np.float32]
@@ -17,10 +19,12 @@ def inner_product(
 
     Returns:
         Scores, [M, N].
+
+    Raises:
+        ValueError: Vectors of different lengths.
     """
     if queries.shape[1] != documents.shape[1]:
         raise ValueError(
             f"queries have {queries.shape[1]} dimensions, documents {documents.shape[1]}"
         )
-    scores: NDArray[np.float32] = queries @ documents.T  # [M, E] @ [E, N] -> [M, N]
-    return scores
+    return products(queries, documents)

@@ -10,26 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors, Reduction
-from tercet.scoring.threads import in_parallel
+from tercet.scoring.products import products
 
-BLOCK_BYTES = 1 << 20
-"""Float32 token vectors of a block: half of a usual second-level cache."""
+BLOCK_BYTES = 1 << 22
+"""Float32 token vectors of a block: enough for a fast product, little enough for the caches."""
 
 LEAST_TOKENS = 512
 """Document tokens of a block, however long the vectors."""
 
-QUERY_TOKENS = 32
-"""Query tokens that are compared at once."""
-
-TILE = 1 << 18
-"""Multiplications of a product for which OpenBLAS starts no threads.
-
-Blocks run on threads of ours, which never wait for each other. Those of BLAS do, at every product:
-on a busy machine that takes a hundred times as long as the product itself (measured).
-"""
+QUERY_ROWS = 128
+"""Query tokens of a block, whose similarities stay in the caches too."""
 
 Load = Callable[[int, int], NDArray[np.float32]]
-"""Gives the token vectors from one position to another, [tokens, E]; each thread of its own."""
+"""Gives the token vectors from one position to another, [tokens, E]."""
 
 
 def maxsim(
@@ -54,7 +47,7 @@ def maxsim(
     if query.ndim != 2 or query.shape[1] != documents.dim or not len(query):
         raise ValueError(f"token vectors of a query are [Q, {documents.dim}], not {query.shape}")
     alone = MultiVectors(query, np.asarray([0, len(query)], dtype=np.int64))
-    scores = maxsim_loaded(
+    scores: NDArray[np.float32] = maxsim_loaded(
         alone, lambda start, stop: documents.vectors[start:stop], documents.offsets
     )[0]  # [1, N] -> [N]
     if reduction == "mean":
@@ -75,46 +68,30 @@ def maxsim_loaded(
     Returns:
         Sums over query tokens, [M, N].
     """
+    scores = np.zeros((len(queries), len(offsets) - 1), dtype=np.float32)
     if queries.dim == 0 or not len(queries.vectors):
-        return np.zeros((len(queries), len(offsets) - 1), dtype=np.float32)
+        return scores
     budget = max(LEAST_TOKENS, BLOCK_BYTES // (4 * queries.dim))  # 4 bytes a float32
-    scores = np.empty((len(queries), len(offsets) - 1), dtype=np.float32)
-
-    def score_run(run: tuple[int, int]) -> None:
-        first, last = run
-        best = _best(queries.vectors, load, offsets[first : last + 1], budget)  # -> [n, tokens]
-        scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=1).T
-
-    in_parallel(score_run, list(_runs(offsets, budget)))
+    for first, last in _runs(offsets, budget):
+        best = _best(queries.vectors, load, offsets[first : last + 1], budget)  # -> [tokens, n]
+        scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=0)
     return scores
 
 
 def _best(
     queries: NDArray[np.float32], load: Load, offsets: NDArray[np.int64], budget: int
 ) -> NDArray[np.float32]:
-    """For each document of a run and each query token, the best similarity, [n, tokens]."""
-    best = np.full((len(offsets) - 1, len(queries)), -np.inf, dtype=np.float32)
+    """For each query token and each document of a run, the best similarity, [tokens, n]."""
+    best = np.full((len(queries), len(offsets) - 1), -np.inf, dtype=np.float32)
     for start in range(int(offsets[0]), int(offsets[-1]), budget):  # one step, but for giants
         vectors = load(start, min(start + budget, int(offsets[-1])))
         starts = np.maximum(offsets[:-1] - start, 0)
-        for group in np.array_split(np.arange(len(queries)), -(-len(queries) // QUERY_TOKENS)):
-            part = slice(int(group[0]), int(group[-1]) + 1)
-            similarity = _product(vectors, queries[part])  # -> [block, Q]
-            maxima = np.maximum.reduceat(similarity, starts, axis=0)  # -> [n, Q]
-            np.maximum(best[:, part], maxima, out=best[:, part])
+        for row in range(0, len(queries), QUERY_ROWS):
+            rows = slice(row, row + QUERY_ROWS)
+            similarity = products(queries[rows], vectors)  # -> [Q, block]
+            maxima = np.maximum.reduceat(similarity, starts, axis=1)  # -> [Q, n]
+            np.maximum(best[rows], maxima, out=best[rows])
     return best
-
-
-def _product(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
-    """vectors @ query.T in tiles, [tokens, Q]."""
-    tokens, dim = vectors.shape
-    rows = max(1, TILE // (dim * len(query)))
-    whole = tokens - tokens % rows
-    similarity = np.empty((tokens, len(query)), dtype=np.float32)
-    tiles = vectors[:whole].reshape(-1, rows, dim)
-    np.matmul(tiles, query.T, out=similarity[:whole].reshape(-1, rows, len(query)))
-    np.matmul(vectors[whole:], query.T, out=similarity[whole:])
-    return similarity
 
 
 def _runs(offsets: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:

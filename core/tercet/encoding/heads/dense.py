@@ -1,6 +1,7 @@
 """The dense view: token states become one vector a text."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,9 +13,6 @@ from tercet.encoding.heads.projection import Projection
 from tercet.encoding.packing import Pass
 from tercet.encoding.tokenised import TokenisedText
 from tercet.models.spec import DenseHead, Pooling
-
-Reduce = Callable[[Tensor, Tensor, int], Tensor]
-"""(states [rows, H], pass of each row [rows], number of passes P) -> [P, H]."""
 
 
 class DenseView:
@@ -71,13 +69,19 @@ class DenseView:
     ) -> Tensor:
         """One state a pass, [P, H], in float32."""
         starts = np.cumsum([0, *map(len, passes)])[:-1]
-        chosen = [_rows(pooling, item, self._prompt(texts[item.text])) for item in passes]
-        rows = np.concatenate([start + own for start, own in zip(starts, chosen, strict=True)])
-        owners = np.repeat(np.arange(len(passes)), [len(own) for own in chosen])
-        picked = states[torch.from_numpy(rows).to(states.device)].float()
-        if len(rows) == len(passes):  # one row each: nothing to reduce, no rounding
-            return picked
-        return REDUCTIONS[pooling](picked, torch.from_numpy(owners).to(states.device), len(passes))
+        chosen = [
+            start + _rows(pooling, item, self._prompt(texts[item.text]))
+            for start, item in zip(starts, passes, strict=True)
+        ]
+        if all(len(rows) == 1 for rows in chosen):  # nothing to reduce, so nothing to round
+            return states[torch.from_numpy(np.concatenate(chosen)).to(states.device)].float()
+        if pooling == "max":
+            picked = [states[torch.from_numpy(rows).to(states.device)] for rows in chosen]
+            return torch.stack([rows.amax(dim=0) for rows in picked]).float()
+        shares = np.zeros((len(passes), len(states)), dtype=np.float32)
+        for n, rows in enumerate(chosen):
+            shares[n, rows] = _shares(pooling, len(rows))
+        return torch.from_numpy(shares).to(states.device) @ states.float()  # [P, rows] @ [rows, H]
 
     def _prompt(self, text: TokenisedText) -> int:
         return 0 if self._head.include_prompt else text.prompt
@@ -93,44 +97,10 @@ def _rows(pooling: Pooling, item: Pass, prompt: int) -> NDArray[np.int64]:
     return rows if len(rows) else np.arange(item.visible)
 
 
-def _sums(states: Tensor, owners: Tensor, passes: int) -> tuple[Tensor, Tensor]:
-    sums = states.new_zeros(passes, states.shape[1]).index_add_(0, owners, states)
-    counts = torch.bincount(owners, minlength=passes)[:, None]
-    return sums, counts
-
-
-def _mean(states: Tensor, owners: Tensor, passes: int) -> Tensor:
-    sums, counts = _sums(states, owners, passes)
-    return sums / counts
-
-
-def _mean_sqrt(states: Tensor, owners: Tensor, passes: int) -> Tensor:
-    sums, counts = _sums(states, owners, passes)
-    return sums / counts.sqrt()
-
-
-def _max(states: Tensor, owners: Tensor, passes: int) -> Tensor:
-    index = owners[:, None].expand_as(states)
-    best = states.new_full((passes, states.shape[1]), -torch.inf)
-    return best.scatter_reduce_(0, index, states, reduce="amax")
-
-
-def _weighted_mean(states: Tensor, owners: Tensor, passes: int) -> Tensor:
-    """The mean weighted by position from 1, as in SGPT."""
-    counts = torch.bincount(owners, minlength=passes)
-    firsts = counts.cumsum(0) - counts
-    weights = (torch.arange(len(owners), device=owners.device) - firsts[owners] + 1).float()
-    sums, _ = _sums(states * weights[:, None], owners, passes)
-    total, _ = _sums(weights[:, None], owners, passes)
-    return sums / total
-
-
-REDUCTIONS: dict[Pooling, Reduce] = {
-    "cls": _mean,
-    "mean": _mean,
-    "mean_sqrt": _mean_sqrt,
-    "max": _max,
-    "weighted_mean": _weighted_mean,
-    "last": _mean,
-}
-"""What a pooling does with the rows that it reads."""
+def _shares(pooling: Pooling, rows: int) -> NDArray[np.float64]:
+    """What each of the rows read adds to the pooled state."""
+    if pooling == "weighted_mean":  # by position from 1, as in SGPT
+        places = np.arange(1, rows + 1)
+        shares: NDArray[np.float64] = places / places.sum()
+        return shares
+    return np.full(rows, 1 / math.sqrt(rows) if pooling == "mean_sqrt" else 1 / rows)

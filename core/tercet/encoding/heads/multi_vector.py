@@ -12,6 +12,9 @@ from tercet.encoding.heads.projection import Projection, unit
 from tercet.encoding.packing import Pass
 from tercet.encoding.tokenised import TokenisedText
 
+ROWS_AT_ONCE = 512
+"""Rows that are projected together: what stands between states and result stays small."""
+
 
 class MultiVectorView:
     """Projects token states to unit length."""
@@ -69,8 +72,10 @@ class TokenRows:
         )
         tokens = starts + np.maximum(np.concatenate([item.rows for item in passes]), 0)
         chosen = np.flatnonzero(owned & self._kept[tokens])
-        vectors = view.vectors(states[torch.from_numpy(chosen).to(states.device)])
-        self._vectors[self._places[tokens[chosen]]] = vectors.numpy(force=True)
+        for start in range(0, len(chosen), ROWS_AT_ONCE):
+            rows = chosen[start : start + ROWS_AT_ONCE]
+            vectors = view.vectors(states[torch.from_numpy(rows).to(states.device)])
+            self._vectors[self._places[tokens[rows]]] = vectors.numpy(force=True)
 
     def result(self) -> MultiVectors:
         """All token vectors, text after text."""

@@ -1,0 +1,1 @@
+"""The embedded index: a folder with a SQLite catalogue and immutable segments."""

@@ -1,6 +1,7 @@
 """The catalogue: the SQLite database that says which segments and documents are live."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,10 +10,13 @@ from pathlib import Path
 from threading import Lock
 
 from tercet.embeddings import EncoderSpec, Representation
-from tercet.errors import IndexFormatError, TercetIndexError
+from tercet.errors import IndexCorruptError, IndexFormatError, TercetIndexError
 from tercet.indexes.local.faults import catalogue_faults
 
 FORMAT = 1
+
+LEAST_TIMEOUT = 5.0
+"""Seconds that SQLite waits for itself, at its own moments of opening and closing the log."""
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -59,16 +63,20 @@ class Meta:
     format: int = FORMAT
 
 
+_OF_PARENTS: list[sqlite3.Connection] = []
+
+
 class Connections:
     """SQLite connections to one catalogue, handed out to one thread at a time."""
 
     def __init__(self, folder: Path, *, parameters: str, timeout: float) -> None:
         self.folder = folder
         self._address = f"{(folder / 'catalog.sqlite').absolute().as_uri()}?{parameters}"
-        self._timeout = timeout
+        self._timeout = max(timeout, LEAST_TIMEOUT)
         self._idle: list[sqlite3.Connection] = []
         self._lock = Lock()
         self._closed = False
+        self._process = os.getpid()
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -76,6 +84,10 @@ class Connections:
         with self._lock:
             if self._closed:
                 raise TercetIndexError(f"the index at {self.folder} is closed")
+            if self._process != os.getpid():
+                # SQLite's connections do not survive a fork; closing them would harm the parent.
+                _OF_PARENTS.extend(self._idle)
+                self._idle, self._process = [], os.getpid()
             connection = self._idle.pop() if self._idle else None
         connection = connection or self._connect()
         try:
@@ -160,8 +172,18 @@ def read_meta(connection: sqlite3.Connection) -> Meta:
 
     Raises:
         IndexFormatError: It was written in a newer format.
+        IndexCorruptError: Its table does not say what it must.
     """
     values = dict(connection.execute("SELECT key, value FROM meta"))
+    try:
+        return _parsed(values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise IndexCorruptError(
+            f"the catalogue's table meta is damaged ({error!r}); restore the folder"
+        ) from error
+
+
+def _parsed(values: Mapping[str, str]) -> Meta:
     if int(values["format"]) > FORMAT:
         raise IndexFormatError(
             f"the index is of format {values['format']}; this version of tercet reads format "

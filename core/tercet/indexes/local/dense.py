@@ -41,9 +41,9 @@ class DenseColumn:
         return {NAME: Column.of(CODEC, vectors.astype(np.float32, copy=False))}
 
     @staticmethod
-    def merge(parts: "Sequence[tuple[DenseColumn, Rows]]") -> dict[str, Column]:
+    def merge(parts: Sequence[tuple["DenseColumn", Rows]]) -> dict[str, Column]:
         """The arrays of a segment made of rows of others."""
-        dim = parts[0][0]._vectors.shape[1]  # noqa: SLF001  the class's own
+        dim = parts[0][0]._vectors.shape[1]
         shape = (sum(len(rows) for _, rows in parts), dim)
         return {NAME: Column(CODEC, np.dtype("<f4"), shape, _pieces(parts))}
 

@@ -22,6 +22,12 @@ NUMBER_TYPES = ("number-", "number", "number+")
 
 ITEM = "[]"
 SQL_OPERATORS = {Operator.LT: "<", Operator.LTE: "<=", Operator.GT: ">", Operator.GTE: ">="}
+DEPTH = 12
+"""Levels of a filter: SQLite's parser ends at about 16 in the worst case."""
+
+CHAIN = 100
+"""Conditions joined at one level of SQL."""
+
 ALL_BOUND = 500
 """So many values of an $in are bound one by one; more go as one JSON array."""
 
@@ -65,27 +71,29 @@ class Condition:
     def __init__(self, expression: Expression) -> None:
         self.values: list[Value] = []
         self.names: dict[str, None] = {}
-        self.sql = self._compile(expression)
+        self.sql = self._compile(expression, depth=1)
 
-    def _compile(self, expression: Expression) -> str:
+    def _compile(self, expression: Expression, *, depth: int) -> str:
+        if depth > DEPTH:
+            raise ValueError(f"a filter is nested more than {DEPTH} deep: write it flatter")
         match expression:
             case And(parts):
-                return self._join(parts, "AND", empty="1")
+                return self._join(parts, "AND", empty="1", depth=depth)
             case Or(parts):
-                return self._join(parts, "OR", empty="0")
+                return self._join(parts, "OR", empty="0", depth=depth)
             case Not(part):
-                return f"NOT {self._compile(part)}"
+                return f"NOT {self._compile(part, depth=depth + 1)}"
             case Comparison():
                 return self._comparison(expression)
         raise TypeError(f"{expression!r} is no filter")
 
-    def _join(self, parts: Sequence[Expression], word: str, *, empty: str) -> str:
-        """Join as a balanced tree: SQLite bounds the depth of an expression."""
-        if len(parts) <= 1:
-            return self._compile(parts[0]) if parts else empty
-        half = len(parts) // 2
-        left = self._join(parts[:half], word, empty=empty)
-        return f"({left} {word} {self._join(parts[half:], word, empty=empty)})"
+    def _join(self, parts: Sequence[Expression], word: str, *, empty: str, depth: int) -> str:
+        """Join in groups of groups: SQLite bounds how long a chain may be."""
+        joined = [self._compile(part, depth=depth + 1) for part in parts]
+        while len(joined) > 1:
+            groups = [joined[i : i + CHAIN] for i in range(0, len(joined), CHAIN)]
+            joined = [f"({f' {word} '.join(group)})" for group in groups]
+        return joined[0] if joined else empty
 
     def _comparison(self, comparison: Comparison) -> str:
         self.names[comparison.field] = None

@@ -56,11 +56,11 @@ def open_folder(
         IndexReadOnlyError: The folder cannot be written, and `read_only` is False.
         ModelMismatchError: The index holds another model's vectors.
     """
-    if not (folder / CATALOG).is_file() and spec is not None and not read_only:
+    if spec is not None and not read_only and not _is_index(folder, timeout=timeout):
         _create(folder, spec=spec, representations=representations, timeout=timeout)
     if not (folder / CATALOG).is_file():
         raise _not_found(folder)
-    writable = os.access(folder, os.W_OK) and os.access(folder / CATALOG, os.W_OK)
+    writable = _is_writable(folder)
     if read_only is False and not writable:
         raise IndexReadOnlyError(f"the index at {folder} was opened for writing, and cannot be")
     if writable:
@@ -75,6 +75,23 @@ def open_folder(
         raise
     marked = os.access(folder / "readers", os.W_OK)
     return Opened(folder, connections, meta, bool(read_only) or not writable, marked)
+
+
+def _is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK) and os.access(folder / CATALOG, os.W_OK)
+
+
+def _is_index(folder: Path, *, timeout: float) -> bool:
+    """Whether the folder holds an index; where a creation was interrupted, it may not."""
+    if not (folder / CATALOG).is_file():
+        return False
+    parameters = _parameters(folder, read_only=True, writable=_is_writable(folder))
+    connections = Connections(folder, parameters=parameters, timeout=timeout)
+    try:
+        with connections.reading() as connection:
+            return is_laid_out(connection)
+    finally:
+        connections.close()
 
 
 def _parameters(folder: Path, *, read_only: bool, writable: bool) -> str:

@@ -14,23 +14,27 @@ from tercet.documents import AddReport, Document, clean
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
 from tercet.errors import IndexCorruptError, IndexReadOnlyError, check_texts
 from tercet.filters import Expression, Filter, parse_filter
-from tercet.indexes.base import Index, IndexStats
+from tercet.indexes.base import Index
 from tercet.indexes.checks import Dimensions, check_documents
 from tercet.indexes.local.catalog import Connections, read_generation, read_meta
-from tercet.indexes.local.compaction import compact
+from tercet.indexes.local.compaction import compact, merge_small
 from tercet.indexes.local.fields import Condition
 from tercet.indexes.local.folder import Opened, open_folder
 from tercet.indexes.local.rows import content_hash, ids_of, numbers_of, stored_hashes
 from tercet.indexes.local.search import LocalReader, warn_of_unknown_fields
 from tercet.indexes.local.snapshot import Rows, Snapshot, Snapshots
 from tercet.indexes.local.writer import Writer
+from tercet.indexes.reader import IndexStats
 
 SCAN_DOCUMENTS = 1000
 """Documents of a batch of `scan`."""
 
 
 class LocalIndex(Index):
-    """An index in a folder; `Index.open` opens it."""
+    """An index in a folder of a local disk; `Index.open` opens it.
+
+    Not for network file systems: SQLite's log and the locks need memory that processes share.
+    """
 
     def __init__(self, opened: Opened, *, timeout: float) -> None:
         super().__init__(opened.meta.spec, opened.meta.representations)
@@ -102,7 +106,7 @@ class LocalIndex(Index):
             dtype=np.bool_,
         )
 
-    def ids(self, filter: Filter | None = None) -> list[str]:  # noqa: A002  the word of the API
+    def ids(self, filter: Filter | None = None) -> list[str]:
         """Ids of all documents, or of those that pass, in the order of ids."""
         expression = parse_filter(filter)
         with self._connections.reading() as connection:
@@ -124,7 +128,7 @@ class LocalIndex(Index):
 
     def scan(
         self,
-        filter: Filter | None = None,  # noqa: A002  the word of the API
+        filter: Filter | None = None,
     ) -> Iterator[tuple[list[Document], Embeddings]]:
         """All documents with their stored views, decoded, batch by batch: for copies."""
         return self._scan(parse_filter(filter))
@@ -135,7 +139,7 @@ class LocalIndex(Index):
         self._check_writable()
         return self._writer.delete(ids)
 
-    def delete_where(self, filter: Filter) -> int:  # noqa: A002  the word of the API
+    def delete_where(self, filter: Filter) -> int:
         """Remove the documents that pass; how many there were."""
         expression = parse_filter(filter)
         if expression is None:
@@ -187,7 +191,9 @@ class LocalIndex(Index):
 
     def _write(self, documents: Sequence[Document], embeddings: Embeddings) -> AddReport:
         self._check_writable()
-        return self._writer.add(documents, embeddings)
+        report = self._writer.add(documents, embeddings)
+        merge_small(self._writer, self._connections, self._snapshots, self._representations)
+        return report
 
     def _check_writable(self) -> None:
         if self._read_only:

@@ -9,8 +9,9 @@ from threading import local
 import numpy as np
 from numpy.typing import NDArray
 
-from tercet.embeddings import MultiVectors, ragged_rows
+from tercet.embeddings import MultiVectors
 from tercet.indexes.local.segments import Column, Segment
+from tercet.ragged import ragged_rows
 from tercet.scoring.multi_vector import maxsim_loaded
 
 TOKENS, OFFSETS = "multi_vector.tokens", "multi_vector.offsets"
@@ -47,11 +48,24 @@ class MultiVectorColumn:
 
     def score(self, queries: MultiVectors, rows: Rows) -> NDArray[np.float32]:
         """Scores of some rows, summed over query tokens, [M, R]."""
-        tokens, offsets = ragged_rows(self._offsets, rows)
+        starts = self._offsets[rows]
+        offsets = np.concatenate(([0], np.cumsum(self._offsets[rows + 1] - starts)))
         buffer = _Buffer()
-        return maxsim_loaded(
-            queries, lambda start, stop: buffer.decode(self._tokens[tokens[start:stop]]), offsets
-        )
+
+        def load(start: int, stop: int) -> NDArray[np.float32]:
+            first, last = np.searchsorted(offsets, (start, stop), side="right")
+            pieces = [
+                self._tokens[source + max(start - begin, 0) : source + min(stop, end) - begin]
+                for source, begin, end in zip(
+                    starts[first - 1 : last].tolist(),
+                    offsets[first - 1 : last].tolist(),
+                    offsets[first : last + 1].tolist(),
+                    strict=False,
+                )
+            ]
+            return buffer.decode(np.concatenate(pieces))
+
+        return maxsim_loaded(queries, load, offsets)
 
     def decode(self, rows: Rows) -> MultiVectors:
         """The token vectors of some rows."""
@@ -76,11 +90,11 @@ class MultiVectorColumn:
         }
 
     @staticmethod
-    def merge(parts: "Sequence[tuple[MultiVectorColumn, Rows]]") -> dict[str, Column]:
+    def merge(parts: Sequence[tuple["MultiVectorColumn", Rows]]) -> dict[str, Column]:
         """The arrays of a segment made of rows of others."""
-        lengths = np.concatenate([np.diff(column._offsets)[rows] for column, rows in parts])  # noqa: SLF001  the class's own
+        lengths = np.concatenate([np.diff(column._offsets)[rows] for column, rows in parts])
         offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-        shape = (int(offsets[-1]), parts[0][0]._tokens.shape[1])  # noqa: SLF001
+        shape = (int(offsets[-1]), parts[0][0]._tokens.shape[1])
         return {
             TOKENS: Column(CODECS[TOKENS], np.dtype("<f2"), shape, _pieces(parts)),
             OFFSETS: Column.of(CODECS[OFFSETS], offsets),
@@ -90,8 +104,8 @@ class MultiVectorColumn:
 def _pieces(parts: Sequence[tuple[MultiVectorColumn, Rows]]) -> Iterator[NDArray[np.float16]]:
     for column, rows in parts:
         for start in range(0, len(rows), BLOCK_ROWS):
-            tokens, _ = ragged_rows(column._offsets, rows[start : start + BLOCK_ROWS])  # noqa: SLF001
-            yield column._tokens[tokens]  # noqa: SLF001
+            tokens, _ = ragged_rows(column._offsets, rows[start : start + BLOCK_ROWS])
+            yield column._tokens[tokens]
 
 
 class _Buffer(local):

@@ -17,6 +17,7 @@ class ReaderMark:
     """Says that this process reads a generation, until it is let go."""
 
     def __init__(self, folder: Path, generation: int) -> None:
+        self._process = os.getpid()
         name = uuid.uuid4().hex
         hidden = folder / f".{name}"
         self._path = folder / f"{generation}-{name}"
@@ -27,7 +28,8 @@ class ReaderMark:
 
     def release(self) -> None:
         """Take the mark away."""
-        self._path.unlink(missing_ok=True)
+        if self._process == os.getpid():  # a forked child leaves its parent's mark
+            self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
 

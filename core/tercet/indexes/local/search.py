@@ -4,6 +4,7 @@ import heapq
 import sqlite3
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, Representation
 from tercet.filters import Expression
+from tercet.fusion import Candidates
 from tercet.indexes.local.fields import Condition
 from tercet.indexes.local.rows import fetch_documents, ids_of, numbers_of
 from tercet.indexes.local.snapshot import Rows, Snapshot
 from tercet.plans import Plan
-from tercet.ranking import Candidates
 
 FEW = 0.1
 """Below this share of all rows, scoring the selected ones costs less than scoring all."""
@@ -27,6 +28,15 @@ NEAR = 1e-6
 """Scores this near, relative to the largest, are equal: a matrix product rounds by place."""
 
 Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """The selected rows for one query: scores of the views that were compared, [R] each."""
+
+    rows: Rows
+    scores: dict[Representation, Scores]
+    ids: dict[int, str]
 
 
 class LocalReader:
@@ -60,7 +70,7 @@ class LocalReader:
         """The documents found, by id."""
         return fetch_documents(self.connection, ids)
 
-    def select(self, filter: Expression | None) -> Rows:  # noqa: A002  the word of the API
+    def select(self, filter: Expression | None) -> Rows:
         """Numbers of the live rows that pass, ascending."""
         if filter is None:
             return self.snapshot.live
@@ -73,33 +83,35 @@ class LocalReader:
     def _collect(self, queries: Embeddings, plan: Plan, rows: Rows) -> list[Candidates]:
         scores = {view: self._scores(view, queries, rows) for view in plan.candidates}
         shortlists = [
-            {view: _shortlist(view, scores[view][n], depth) for view, depth in depths}
-            for depths in [plan.candidates.items()]
+            {view: _shortlist(view, scores[view][n], d) for view, d in plan.candidates.items()}
             for n in range(len(queries))
         ]
-        everything = [shortlist for lists in shortlists for shortlist in lists.values()]
-        named = np.unique(np.concatenate(everything)) if everything else np.empty(0, np.int64)
-        ids = dict(
-            zip(named.tolist(), ids_of(self.connection, self.snapshot, rows[named]), strict=True)
-        )
+        ids = self._ids(rows, [s for of_query in shortlists for s in of_query.values()])
         return [
             self._candidates(
-                queries.take([n]), plan, rows, {v: s[n] for v, s in scores.items()}, lists, ids
+                queries.take([n]),
+                plan,
+                _Scored(rows, {v: s[n] for v, s in scores.items()}, ids),
+                shortlist,
             )
-            for n, lists in enumerate(shortlists)
+            for n, shortlist in enumerate(shortlists)
         ]
+
+    def _ids(self, rows: Rows, shortlists: Sequence[Rows]) -> dict[int, str]:
+        """Ids of all places that some shortlist names."""
+        named = np.unique(np.concatenate(shortlists))
+        ids = ids_of(self.connection, self.snapshot, rows[named])
+        return dict(zip(named.tolist(), ids, strict=True))
 
     def _candidates(
         self,
         query: Embeddings,
         plan: Plan,
-        rows: Rows,
-        scores: dict[Representation, Scores],
+        scored: _Scored,
         shortlists: dict[Representation, Rows],
-        ids: dict[int, str],
     ) -> Candidates:
         lists = {
-            view: _best(scores[view], shortlist, ids, plan.candidates[view])
+            view: _best(scored.scores[view], shortlist, scored.ids, plan.candidates[view])
             for view, shortlist in shortlists.items()
         }
         union = np.unique(np.concatenate(list(lists.values())))
@@ -107,13 +119,13 @@ class LocalReader:
         for view, ranked in lists.items():
             ranks[view][np.searchsorted(union, ranked)] = np.arange(1, len(ranked) + 1)
         found = {
-            view: scores[view][union]
-            if view in scores
-            else self.snapshot.score(view, query, rows[union])[0]
+            view: scored.scores[view][union]
+            if view in scored.scores
+            else self.snapshot.score(view, query, scored.rows[union])[0]
             for view in plan.views
         }
         return Candidates(
-            [ids[place] for place in union.tolist()],
+            [scored.ids[place] for place in union.tolist()],
             {view: level(values) for view, values in found.items()},
             ranks,
         )

@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 
 from tercet.errors import IndexCorruptError, IndexFormatError
 
-NAMES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I32": np.dtype("<i4")} | {
-    "I64": np.dtype("<i8")
+NAMES: Mapping[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I32": np.dtype("<i4"),
+    "I64": np.dtype("<i8"),
 }
 """The element types of safetensors that segments use."""
 
@@ -109,7 +112,7 @@ def write_segment(path: Path, columns: Mapping[str, Column], *, rows: int) -> Wr
             for name in ordered:
                 for piece in columns[name].pieces:
                     whole = np.ascontiguousarray(piece, dtype=columns[name].dtype)
-                    _put(file, digest, memoryview(whole.reshape(-1)).cast("B"))
+                    _put(file, digest, whole.reshape(-1).view(np.uint8).data)
             file.flush()
             os.fsync(file.fileno())
         sync_folder(path.parent)

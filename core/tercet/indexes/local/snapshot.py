@@ -104,8 +104,10 @@ class Snapshot:
 
     def number(self, places: Sequence[tuple[int, int]]) -> Rows:
         """Row numbers of (segment key, row)."""
-        base = {part.key: int(start) for part, start in zip(self.parts, self.bases, strict=False)}
-        return np.asarray([base[key] + row for key, row in places], dtype=np.int64)
+        keys = np.asarray([part.key for part in self.parts], dtype=np.int64)  # ascending
+        pairs = np.asarray(places, dtype=np.int64).reshape(-1, 2)
+        numbers: Rows = self.bases[np.searchsorted(keys, pairs[:, 0])] + pairs[:, 1]
+        return numbers
 
     def split(self, rows: Rows) -> Iterator[tuple[Part, NDArray[np.int64], Rows]]:
         """For each segment that holds some of the rows: where they stand in `rows`, and its own."""

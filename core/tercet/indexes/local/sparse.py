@@ -1,6 +1,7 @@
 """Lexical weights in a segment: impact lists by term (CSC), of which a query reads its own."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ class SparseColumn:
         owners = np.repeat(np.arange(len(weights), dtype=np.int32), np.diff(weights.indptr))
         order = np.argsort(weights.ids, kind="stable")  # rows keep ascending within a term
         terms, counts = np.unique(weights.ids, return_counts=True)
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             TERMS: terms.astype(np.int32),
             INDPTR: np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
             ROWS: owners[order],
@@ -66,7 +67,7 @@ class SparseColumn:
         return {name: Column.of(CODECS[name], values) for name, values in arrays.items()}
 
     @staticmethod
-    def merge(parts: "Sequence[tuple[SparseColumn, Rows]]") -> dict[str, Column]:
+    def merge(parts: Sequence[tuple["SparseColumn", Rows]]) -> dict[str, Column]:
         """The arrays of a segment made of rows of others."""
         decoded = [column.decode(rows) for column, rows in parts]
         lengths = np.concatenate([np.diff(part.indptr) for part in decoded])

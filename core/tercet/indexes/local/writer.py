@@ -1,7 +1,7 @@
 """Commits: segments are written and synced first, then one transaction makes them live.
 
-Whatever interrupts a writer leaves at most files that no catalogue row names; the next holder of the
-writer's lock sweeps them away.
+Whatever interrupts a writer leaves at most files that no catalogue row names; the next holder of
+the writer's lock sweeps them away.
 """
 
 import sqlite3

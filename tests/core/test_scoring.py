@@ -1,0 +1,171 @@
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tercet.embeddings import MultiVectors, SparseVectors
+from tercet.scoring import multi_vector
+from tercet.scoring.dense import inner_product
+from tercet.scoring.mmr import maximal_marginal_relevance
+from tercet.scoring.multi_vector import maxsim
+from tercet.scoring.products import products
+from tercet.scoring.sparse import lexical_match
+
+
+def multi(*texts: Any) -> MultiVectors:
+    return MultiVectors(
+        np.asarray([row for text in texts for row in text], dtype=np.float32),
+        np.cumsum([0, *map(len, texts)]),
+    )
+
+
+def random_multi(rng: Any, lengths: list[int], dim: int) -> MultiVectors:
+    return MultiVectors(
+        rng.standard_normal((sum(lengths), dim), dtype=np.float32), np.cumsum([0, *lengths])
+    )
+
+
+def brute_maxsim(query: Any, documents: Any) -> np.ndarray:
+    return np.asarray([(query @ documents[n].T).max(axis=1).sum() for n in range(len(documents))])
+
+
+def test_the_inner_product_of_unit_vectors_is_their_cosine() -> None:
+    queries = np.asarray([[1, 0], [0.6, 0.8]], dtype=np.float32)
+    documents = np.asarray([[0, 1], [0.6, 0.8], [1, 0]], dtype=np.float32)
+    expected = [[0, 0.6, 1], [0.8, 1, 0.6]]
+    np.testing.assert_allclose(inner_product(queries, documents), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("queries", "count", "dim"), [(1, 9_000, 24), (40, 5_000, 16), (3, 2, 4)])
+def test_the_inner_product_is_the_same_in_blocks_and_tiles(
+    queries: int, count: int, dim: int
+) -> None:
+    rng = np.random.default_rng(0)
+    left = rng.standard_normal((queries, dim), dtype=np.float32)
+    right = rng.standard_normal((count, dim), dtype=np.float32)
+    np.testing.assert_allclose(inner_product(left, right), left @ right.T, atol=1e-5)
+
+
+def test_nothing_scores_as_nothing() -> None:
+    empty = np.empty((0, 4), dtype=np.float32)
+    some = np.ones((2, 4), dtype=np.float32)
+    assert inner_product(empty, some).shape == (0, 2)
+    assert inner_product(some, empty).shape == (2, 0)
+
+
+def test_vectors_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 dimensions, documents 2"):
+        inner_product(np.ones((1, 3), np.float32), np.ones((1, 2), np.float32))
+
+
+def test_lexical_match_sums_over_shared_terms() -> None:
+    query = SparseVectors.from_dicts([{1: 2.0, 5: 1.0, 9: 4.0}])
+    documents = SparseVectors.from_dicts([{1: 3.0, 9: 0.5}, {}, {5: 0.25, 7: 9.0}, {2: 1.0}])
+    assert lexical_match(query, documents).tolist() == [8.0, 0.0, 0.25, 0.0]
+
+
+def test_a_query_without_terms_matches_nothing() -> None:
+    documents = SparseVectors.from_dicts([{1: 3.0}, {2: 1.0}])
+    assert lexical_match(SparseVectors.from_dicts([{}]), documents).tolist() == [0, 0]
+
+
+def test_lexical_match_takes_one_query() -> None:
+    two = SparseVectors.from_dicts([{1: 1.0}, {2: 1.0}])
+    with pytest.raises(ValueError, match="one query a call, not 2"):
+        lexical_match(two, two)
+
+
+def test_maxsim_adds_the_best_similarity_of_each_query_token() -> None:
+    query = np.asarray([[1, 0], [0, 1]], dtype=np.float32)
+    documents = multi([[1, 0]], [[0.6, 0.8], [0.8, 0.6]], [[-1, 0], [0, -1]])
+    np.testing.assert_allclose(maxsim(query, documents), [1.0, 1.6, 0.0], atol=1e-6)
+    np.testing.assert_allclose(
+        maxsim(query, documents, reduction="mean"), [0.5, 0.8, 0.0], atol=1e-6
+    )
+
+
+def test_a_score_does_not_depend_on_the_batch() -> None:
+    query = np.asarray([[1, 0]], dtype=np.float32)
+    short, long = [[-0.2, 0.98]], [[-0.1, 0.99], [-0.3, 0.95]]
+    alone = maxsim(query, multi(short))
+    together = maxsim(query, multi(short, long))
+    assert together[0] == pytest.approx(alone[0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    query_tokens=st.integers(1, 70),
+    dim=st.integers(1, 9),
+)
+def test_maxsim_equals_its_definition(lengths: list[int], query_tokens: int, dim: int) -> None:
+    rng = np.random.default_rng(len(lengths) * query_tokens)
+    query = rng.standard_normal((query_tokens, dim), dtype=np.float32)
+    documents = random_multi(rng, lengths, dim)
+    np.testing.assert_allclose(
+        maxsim(query, documents), brute_maxsim(query, documents), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_blocks_and_giant_documents_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multi_vector, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(multi_vector, "LEAST_TOKENS", 8)
+    rng = np.random.default_rng(1)
+    query = rng.standard_normal((5, 4), dtype=np.float32)
+    documents = random_multi(rng, [3, 3, 3, 50, 1, 8, 9, 2], 4)
+    np.testing.assert_allclose(maxsim(query, documents), brute_maxsim(query, documents), rtol=1e-5)
+
+
+def test_maxsim_refuses_a_query_of_another_shape() -> None:
+    documents = multi([[1, 0]])
+    for query in (np.ones((2, 3)), np.ones(2), np.empty((0, 2))):
+        with pytest.raises(ValueError, match=r"are \[Q, 2\]"):
+            maxsim(query.astype(np.float32), documents)
+
+
+def test_diversity_prefers_what_differs() -> None:
+    relevance = np.asarray([0.9, 0.89, 0.5])
+    similarity = np.asarray([[1, 0.99, 0.1], [0.99, 1, 0.1], [0.1, 0.1, 1]])
+    assert maximal_marginal_relevance(relevance, similarity, k=2).tolist() == [0, 2]
+    assert maximal_marginal_relevance(relevance, similarity, k=9, diversity=0).tolist() == [0, 1, 2]
+    assert maximal_marginal_relevance(relevance, similarity, k=3, diversity=1).tolist() == [0, 2, 1]
+
+
+def test_mmr_of_negative_similarities_counts_the_closest() -> None:
+    relevance = np.asarray([1.0, 0.5, 0.5])
+    similarity = np.asarray([[1, -0.1, -0.9], [-0.1, 1, 0], [-0.9, 0, 1]])
+    assert maximal_marginal_relevance(relevance, similarity, k=2).tolist() == [0, 2]
+
+
+def test_mmr_refuses_what_it_cannot_use() -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        maximal_marginal_relevance(np.ones(1), np.ones((1, 1)), k=1, diversity=1.5)
+    with pytest.raises(ValueError, match=r"shape \(1, 1\), not \(2, 2\)"):
+        maximal_marginal_relevance(np.ones(2), np.ones((1, 1)), k=1)
+
+
+@pytest.mark.parametrize("dim", [16, 512])
+def test_a_read_only_array_gives_the_same_products(dim: int) -> None:
+    rng = np.random.default_rng(0)
+    queries = rng.standard_normal((3, dim), dtype=np.float32)
+    documents = rng.standard_normal((50, dim), dtype=np.float32)
+    writable = products(queries, documents)
+    documents.flags.writeable = False
+    np.testing.assert_allclose(products(queries, documents), writable, rtol=1e-4, atol=1e-5)
+    assert writable.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dim", [16, 512])
+def test_the_products_do_not_need_torch(monkeypatch: pytest.MonkeyPatch, dim: int) -> None:
+    import torch
+
+    assert "torch" in sys.modules, torch.__version__
+    rng = np.random.default_rng(0)
+    queries = rng.standard_normal((3, dim), dtype=np.float32)
+    documents = rng.standard_normal((50, dim), dtype=np.float32)
+    with_torch = products(queries, documents)
+    monkeypatch.delitem(sys.modules, "torch")
+    np.testing.assert_allclose(products(queries, documents), with_torch, rtol=1e-4, atol=1e-5)
