@@ -99,7 +99,7 @@ class TercetRetriever(retrievers.BaseRetriever):
         run_manager: callbacks.CallbackManagerForRetrieverRun,
         k: int | Unset = UNSET,
         plan: str | Plan | Unset | None = UNSET,
-        filter: Filter | Unset | None = UNSET,  # noqa: A002  the word that users know
+        filter: Filter | Unset | None = UNSET,
         verbose: bool = False,  # `invoke` reads it and hands it on
     ) -> list[documents.Document]:
         del run_manager, verbose
@@ -118,7 +118,7 @@ class TercetRetriever(retrievers.BaseRetriever):
         run_manager: callbacks.AsyncCallbackManagerForRetrieverRun,
         k: int | Unset = UNSET,
         plan: str | Plan | Unset | None = UNSET,
-        filter: Filter | Unset | None = UNSET,  # noqa: A002
+        filter: Filter | Unset | None = UNSET,
         verbose: bool = False,
     ) -> list[documents.Document]:
         del run_manager, verbose

@@ -1,4 +1,8 @@
+import os
 import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tercet.embeddings import MultiVectors, SparseVectors
-from tercet.scoring import multi_vector
+from tercet.scoring import multi_vector, threads
 from tercet.scoring.dense import inner_product
 from tercet.scoring.mmr import maximal_marginal_relevance
 from tercet.scoring.multi_vector import maxsim
@@ -111,7 +115,8 @@ def test_maxsim_equals_its_definition(lengths: list[int], query_tokens: int, dim
 
 
 def test_blocks_and_giant_documents_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multi_vector, "BLOCK_BYTES", 1)
+    small = replace(multi_vector.IN_TURN, block_bytes=1, query_rows=2)
+    monkeypatch.setattr(multi_vector, "IN_TURN", small)
     monkeypatch.setattr(multi_vector, "LEAST_TOKENS", 8)
     rng = np.random.default_rng(1)
     query = rng.standard_normal((5, 4), dtype=np.float32)
@@ -169,3 +174,62 @@ def test_the_products_do_not_need_torch(monkeypatch: pytest.MonkeyPatch, dim: in
     with_torch = products(queries, documents)
     monkeypatch.delitem(sys.modules, "torch")
     np.testing.assert_allclose(products(queries, documents), with_torch, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    for cached in (threads.thread_count, threads._pool):
+        cached.cache_clear()
+    yield
+    threads._pool().shutdown()
+    for cached in (threads.thread_count, threads._pool):
+        cached.cache_clear()
+
+
+def test_work_is_spread_over_as_many_threads_as_asked(three_threads: None) -> None:
+    meet = threading.Barrier(3, timeout=10)
+    done = []
+
+    def work(piece: int) -> None:
+        if piece < 3:
+            meet.wait()
+        done.append(piece)
+
+    threads.in_parallel(work, range(7))
+    assert sorted(done) == list(range(7))
+
+
+def test_an_error_in_a_thread_is_raised(three_threads: None) -> None:
+    def work(piece: int) -> None:
+        if piece == 4:
+            raise ArithmeticError("piece 4")
+
+    with pytest.raises(ArithmeticError, match="piece 4"):
+        threads.in_parallel(work, range(6))
+
+
+@pytest.mark.filterwarnings("ignore:This process")
+def test_a_forked_child_has_threads_of_its_own(three_threads: None) -> None:
+    threads.in_parallel(lambda _: None, range(6))
+    child = os.fork()
+    if child == 0:
+        threads.in_parallel(lambda _: None, range(6))
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+@pytest.mark.parametrize("count", ["1", "3"])
+def test_a_scan_scores_the_same_on_one_thread_and_on_many(
+    monkeypatch: pytest.MonkeyPatch, three_threads: None, count: str
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", count)
+    threads.thread_count.cache_clear()
+    rng = np.random.default_rng(2)
+    queries = random_multi(rng, [3, 70, 1], 5)
+    documents = random_multi(rng, [200, 3, 900, 40, 5000, 1], 5)
+    scores = multi_vector.maxsim_loaded(
+        queries, lambda start, stop: documents.vectors[start:stop], documents.offsets
+    )
+    expected = [brute_maxsim(queries[n], documents) for n in range(3)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)

@@ -136,7 +136,11 @@ def _write_modules(folder: Path, spec: ModelSpec, dense: DenseHead, heads: dict[
     prompts = {"query": spec.query.prompt, "document": spec.document.prompt}
     _write(
         folder / "config_sentence_transformers.json",
-        {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+        {
+            "prompts": prompts,
+            "default_prompt_name": None,
+            "similarity_fn_name": "cosine" if dense.normalise else "dot",
+        },
     )
 
 

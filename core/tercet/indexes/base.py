@@ -29,6 +29,7 @@ from tercet.indexes.checks import (
     check_documents,
     check_embeddings,
     check_query_model,
+    check_representations,
     check_views,
 )
 from tercet.indexes.reader import IndexStats, Reader
@@ -82,7 +83,7 @@ class Index(ABC):
             raise ValueError(f"no engine '{scheme}://'; there are: {', '.join(ENGINES)}")
         module, name = ENGINES[scheme].split(":")
         engine: type[Index] = getattr(import_module(module), name)
-        views = None if representations is None else _views(representations)
+        views = None if representations is None else check_representations(representations)
         return engine.connect(
             address, spec=spec, read_only=read_only, timeout=timeout, representations=views
         )
@@ -316,14 +317,6 @@ class Index(ABC):
         check_query_model(queries, self._spec)
         check_views(views, queries, name="queries", what="the plan uses")
         check_dimensions(queries, self.dimensions, name="queries")
-
-
-def _views(representations: Sequence[Representation | str]) -> tuple[Representation, ...]:
-    check_texts(representations, name="representations")
-    unknown = sorted(set(representations) - set(Representation))
-    if unknown:
-        raise ValueError(f"no view {unknown[0]!r}; there are: {', '.join(Representation)}")
-    return tuple(map(Representation, representations))
 
 
 def _query_tokens(queries: Embeddings) -> NDArray[np.int64]:

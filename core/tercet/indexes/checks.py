@@ -4,10 +4,24 @@ from collections.abc import Mapping, Sequence
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
-from tercet.errors import MissingViewError, ModelMismatchError
+from tercet.errors import MissingViewError, ModelMismatchError, check_texts
 
 Dimensions = Mapping[Representation, int]
 """E of each view that has one, as far as it is known."""
+
+
+def check_representations(names: Sequence[Representation | str]) -> tuple[Representation, ...]:
+    """The views of these names.
+
+    Raises:
+        TypeError: A bare string, or no sequence.
+        ValueError: No view has that name.
+    """
+    check_texts(names, name="representations")
+    unknown = sorted(set(names) - set(Representation))
+    if unknown:
+        raise ValueError(f"no view {unknown[0]!r}; there are: {', '.join(Representation)}")
+    return tuple(map(Representation, names))
 
 
 def check_documents(documents: object) -> Sequence[Document]:

@@ -3,7 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tercet.scoring.products import products
+from tercet.scoring.products import tiled_products
+from tercet.scoring.threads import in_parallel
+
+BLOCK_ROWS = 4096
+"""Documents that one thread scores at a time."""
 
 
 def inner_product(
@@ -27,4 +31,13 @@ def inner_product(
         raise ValueError(
             f"queries have {queries.shape[1]} dimensions, documents {documents.shape[1]}"
         )
-    return products(queries, documents)
+    if not len(queries) or not len(documents):
+        return np.zeros((len(queries), len(documents)), dtype=np.float32)
+    scores = np.empty((len(queries), len(documents)), dtype=np.float32)
+
+    def score_block(start: int) -> None:
+        block = slice(start, start + BLOCK_ROWS)
+        scores[:, block] = tiled_products(queries, documents[block])
+
+    in_parallel(score_block, range(0, len(documents), BLOCK_ROWS))
+    return scores

@@ -4,25 +4,45 @@ Documents are never padded. Work goes in blocks of whole documents whose token v
 budget, so that similarities stay in the cache and never grow to [Q, all tokens].
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors, Reduction
-from tercet.scoring.products import products
-
-BLOCK_BYTES = 1 << 22
-"""Float32 token vectors of a block: enough for a fast product, little enough for the caches."""
+from tercet.scoring.products import products, tiled_products
+from tercet.scoring.threads import in_parallel, in_turn, thread_count
 
 LEAST_TOKENS = 512
 """Document tokens of a block, however long the vectors."""
 
-QUERY_ROWS = 128
-"""Query tokens of a block, whose similarities stay in the caches too."""
-
 Load = Callable[[int, int], NDArray[np.float32]]
-"""Gives the token vectors from one position to another, [tokens, E]."""
+"""Gives the token vectors from one position to another, [tokens, E]; each thread of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How blocks are multiplied.
+
+    Attributes:
+        multiply: Queries and documents to products.
+        spread: Does the work of each run of documents.
+        block_bytes: Float32 token vectors of a block.
+        query_rows: Query tokens of a block, whose similarities stay in the caches too.
+    """
+
+    multiply: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+    spread: Callable[[Callable[[tuple[int, int]], None], Sequence[tuple[int, int]]], None]
+    block_bytes: int
+    query_rows: int
+
+
+IN_TURN = _Way(products, in_turn, 1 << 22, 128)
+"""Few large products, for documents in memory: fastest where the machine is free."""
+
+IN_PARALLEL = _Way(tiled_products, in_parallel, 1 << 20, 32)
+"""Many small ones on threads of ours, for scans: fast on a busy machine too."""
 
 
 def maxsim(
@@ -47,8 +67,8 @@ def maxsim(
     if query.ndim != 2 or query.shape[1] != documents.dim or not len(query):
         raise ValueError(f"token vectors of a query are [Q, {documents.dim}], not {query.shape}")
     alone = MultiVectors(query, np.asarray([0, len(query)], dtype=np.int64))
-    scores: NDArray[np.float32] = maxsim_loaded(
-        alone, lambda start, stop: documents.vectors[start:stop], documents.offsets
+    scores: NDArray[np.float32] = _sums(
+        alone, lambda start, stop: documents.vectors[start:stop], documents.offsets, way=IN_TURN
     )[0]  # [1, N] -> [N]
     if reduction == "mean":
         scores /= len(query)
@@ -68,27 +88,37 @@ def maxsim_loaded(
     Returns:
         Sums over query tokens, [M, N].
     """
+    return _sums(queries, load, offsets, way=IN_PARALLEL if thread_count() > 1 else IN_TURN)
+
+
+def _sums(
+    queries: MultiVectors, load: Load, offsets: NDArray[np.int64], *, way: _Way
+) -> NDArray[np.float32]:
     scores = np.zeros((len(queries), len(offsets) - 1), dtype=np.float32)
     if queries.dim == 0 or not len(queries.vectors):
         return scores
-    budget = max(LEAST_TOKENS, BLOCK_BYTES // (4 * queries.dim))  # 4 bytes a float32
-    for first, last in _runs(offsets, budget):
-        best = _best(queries.vectors, load, offsets[first : last + 1], budget)  # -> [tokens, n]
-        scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=0)
+    budget = max(LEAST_TOKENS, way.block_bytes // (4 * queries.dim))  # 4 bytes a float32
+
+    def score_run(run: tuple[int, int]) -> None:
+        first, last = run
+        best = _best(queries.vectors, load, offsets[first : last + 1], budget, way)
+        scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=0)  # -> [M, n]
+
+    way.spread(score_run, list(_runs(offsets, budget)))
     return scores
 
 
 def _best(
-    queries: NDArray[np.float32], load: Load, offsets: NDArray[np.int64], budget: int
+    queries: NDArray[np.float32], load: Load, offsets: NDArray[np.int64], budget: int, way: _Way
 ) -> NDArray[np.float32]:
     """For each query token and each document of a run, the best similarity, [tokens, n]."""
     best = np.full((len(queries), len(offsets) - 1), -np.inf, dtype=np.float32)
     for start in range(int(offsets[0]), int(offsets[-1]), budget):  # one step, but for giants
         vectors = load(start, min(start + budget, int(offsets[-1])))
         starts = np.maximum(offsets[:-1] - start, 0)
-        for row in range(0, len(queries), QUERY_ROWS):
-            rows = slice(row, row + QUERY_ROWS)
-            similarity = products(queries[rows], vectors)  # -> [Q, block]
+        for row in range(0, len(queries), way.query_rows):
+            rows = slice(row, row + way.query_rows)
+            similarity = way.multiply(queries[rows], vectors)  # -> [Q, block]
             maxima = np.maximum.reduceat(similarity, starts, axis=1)  # -> [Q, n]
             np.maximum(best[rows], maxima, out=best[rows])
     return best
