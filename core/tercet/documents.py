@@ -2,8 +2,9 @@
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 MAX_ID_BYTES = 512
@@ -151,13 +152,46 @@ def cleaned(documents: Sequence[Document]) -> list[Document]:
     """
     result = [clean(document) for document in documents]
     changed = [new.id for old, new in zip(documents, result, strict=True) if old is not new]
-    if changed:
-        warnings.warn(
-            f"{len(changed)} documents have lone surrogates, which have no UTF-8 form; they became "
-            f"U+FFFD. The first of them is {changed[0]!r}",
-            stacklevel=3,
-        )
+    warn_of_surrogates(changed, stacklevel=4)
     return result
+
+
+def warn_of_surrogates(ids: Sequence[str], *, stacklevel: int) -> None:
+    """Say which documents had lone surrogates, if any had."""
+    if ids:
+        warnings.warn(
+            f"{len(ids)} documents have lone surrogates, which have no UTF-8 form; they became "
+            f"U+FFFD. The first of them is {ids[0]!r}",
+            stacklevel=stacklevel,
+        )
+
+
+def batches_of(documents: object, *, most: int, characters: int) -> Iterator[list[Document]]:
+    """Cut a stream of documents where a batch holds so many of them, or so many characters.
+
+    Raises:
+        TypeError: One document or one string, no iterable, or an item that is no `Document`.
+    """
+    if isinstance(documents, str | bytes | Mapping | Document) or not isinstance(
+        documents, Iterable
+    ):
+        name = type(documents).__name__
+        raise TypeError(f"documents is a {name}; an iterable of Document belongs there")
+    stream = iter(documents)
+    while batch := [_checked(document) for document in islice(stream, 1)]:
+        size = len(batch[0].text)
+        for document in islice(stream, most - 1):
+            batch.append(_checked(document))
+            size += len(document.text)
+            if size > characters:
+                break
+        yield batch
+
+
+def _checked(document: object) -> Document:
+    if not isinstance(document, Document):
+        raise TypeError(f"{document!r} is no Document; make one: Document(id=..., text=...)")
+    return document
 
 
 def clean(document: Document) -> Document:

@@ -260,6 +260,9 @@ class CallableEncoder:
         """
         if not name:
             raise ValueError("name is empty; vectors are recognised by the name of their model")
+        for role, function in (("documents", documents), ("queries", queries)):
+            if not callable(function):
+                raise TypeError(f"{role} is {function!r}; a function of texts belongs there")
         self._documents, self._queries, self._name, self._dim = documents, queries, name, dim
 
     @property
@@ -320,7 +323,13 @@ class CallableEncoder:
         """
         if not texts:
             return np.zeros((0, self._dim or 0), dtype=np.float32)
-        found = np.asarray(function(texts), dtype=np.float32)
+        given = function(texts)
+        try:
+            found = np.asarray(given, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self._name} gave no vectors of one length for {len(texts)} texts: {error}"
+            ) from error
         if found.ndim != 2 or len(found) != len(texts):
             raise ValueError(
                 f"{self._name} gave an array of shape {found.shape} for {len(texts)} texts; one "

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn
 
 Scalar = str | int | float | bool | None
 
@@ -53,6 +53,17 @@ class Expression:
 
     def __invert__(self) -> "Expression":
         return Not(self)
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be true or false: `and`, `or`, `not` and `1 < F("year") < 3` lose a part.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            "a filter is neither true nor false: join filters with &, | and ~, each in "
+            'parentheses, as (F("year") >= 2000) & (F("year") < 2020)'
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ With U the union of the candidate lists, each of depth max(depth, k):
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 from tercet.embeddings import EncoderSpec, Reduction, Representation
@@ -50,13 +50,15 @@ class Plan:
         """Turn names into views; check depths, weights and choices."""
         object.__setattr__(self, "candidates", _by_view(self.candidates, "candidates"))
         object.__setattr__(self, "weights", _by_view(self.weights, "weights"))
-        if self.version != PLAN_VERSION:
-            raise ValueError(f"a plan of version {self.version}; this library reads {PLAN_VERSION}")
+        _check_version(self.version)
         if not self.candidates:
             raise ValueError("a plan needs at least one view that brings candidates")
         for view, depth in self.candidates.items():
             if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
                 raise ValueError(f"depth of {view} is {depth!r}; a positive whole number is needed")
+        for view, weight in self.weights.items():
+            if isinstance(weight, bool) or not isinstance(weight, int | float):
+                raise TypeError(f"weight of {view} is {weight!r}; a number is needed")
         if not any(self.weights.values()) or not all(map(math.isfinite, self.weights.values())):
             raise ValueError(f"weights are {dict(self.weights)}; they must be finite, not all 0")
         if self.fusion not in ("sum", "rrf"):
@@ -100,11 +102,30 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The plan that `to_json` wrote."""
-        return cls(**json.loads(text))
+        """The plan that `to_json` wrote.
+
+        Raises:
+            ValueError: It is no plan, or one of another version.
+        """
+        given = json.loads(text)
+        if not isinstance(given, dict):
+            raise ValueError(f"a plan is a JSON object, not {text!r}")
+        _check_version(given.get("version", PLAN_VERSION))
+        try:
+            return cls(**given)
+        except TypeError as error:
+            names = ", ".join(f.name for f in fields(cls))
+            raise ValueError(f"{error}; a plan has: {names}") from error
+
+
+def _check_version(version: object) -> None:
+    if version != PLAN_VERSION:
+        raise ValueError(f"a plan of version {version}; this library reads {PLAN_VERSION}")
 
 
 def _by_view(given: Mapping[Any, Any], name: str) -> dict[Representation, Any]:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} of a plan are {given!r}; a mapping from views belongs there")
     try:
         return {Representation(view): value for view, value in given.items()}
     except ValueError as error:

@@ -4,20 +4,20 @@ import asyncio
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from operator import length_hint
 from os import PathLike
 from typing import NoReturn, Self, TypedDict, Unpack
 
-from tercet.documents import AddReport, Document
+from tercet.documents import AddReport, Document, batches_of, clean, warn_of_surrogates
 from tercet.embeddings import Embeddings, Representation, TextEncoder, concatenate
 from tercet.encoder import Encoder
 from tercet.errors import MissingViewError, TercetError, check_k
 from tercet.filters import Filter
 from tercet.indexes.base import Index
-from tercet.indexes.checks import check_encoder, model_name
+from tercet.indexes.checks import check_embeddings, check_encoder, model_name
 from tercet.plans import Plan, resolve_plan
 from tercet.progress import Progress, progress
 from tercet.ranking import Ranking
@@ -134,17 +134,22 @@ class Retriever:
         total = length_hint(documents) or None
         report = AddReport()
         seen: set[str] = set()
+        repaired: list[str] = []
         with progress("indexing", total=total, show=show_progress) as bar:
-            for batch in _batches(documents):
+            for given in batches_of(documents, most=BATCH_DOCUMENTS, characters=BATCH_CHARACTERS):
+                batch = [clean(document) for document in given]
+                repaired += [g.id for g, d in zip(given, batch, strict=True) if g is not d]
                 done = self._add_batch(batch, bar)
                 repeated = tuple(d.id for d in batch if d.id in seen)
                 seen.update(d.id for d in batch)
                 report += replace(done, duplicate_ids=done.duplicate_ids + repeated)
+        warn_of_surrogates(repaired, stacklevel=3)
         return report
 
     def _add_batch(self, batch: list[Document], bar: Progress) -> AddReport:
         last = {document.id: document for document in batch}
-        duplicates = tuple(dict.fromkeys(d.id for d in batch if last[d.id] is not d))
+        times = Counter(document.id for document in batch)
+        duplicates = tuple(id_ for id_, count in times.items() if count > 1)
         unique = list(last.values())
         unchanged = self.index.unchanged(unique)
         changed = [d for d, same in zip(unique, unchanged, strict=True) if not same]
@@ -254,6 +259,7 @@ class Retriever:
             raise TypeError(f"a query is one string, not {query!r}")
         if given is None:
             return self.encoder.encode_queries([query])
+        check_embeddings(given, name="embeddings")
         if len(given) != 1:
             raise ValueError(f"embeddings are of {len(given)} queries; retrieve takes one")
         if {*plan.views, *more} <= set(given.representations):
@@ -315,29 +321,8 @@ class Retriever:
         return f"Retriever({self.encoder!r}, {self.index!r})"
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Cut the stream where a batch holds enough documents or characters."""
-    if isinstance(documents, str | Document):
-        raise TypeError(f"documents is one {type(documents).__name__}; an iterable belongs there")
-    stream = iter(documents)
-    while batch := list(islice(stream, 1)):
-        characters = len(_checked(batch[0]).text)
-        for document in islice(stream, BATCH_DOCUMENTS - 1):
-            batch.append(_checked(document))
-            characters += len(document.text)
-            if characters > BATCH_CHARACTERS:
-                break
-        yield batch
-
-
 def _tokens(embeddings: Embeddings) -> int:
     return 0 if embeddings.tokens_encoded is None else int(embeddings.tokens_encoded.sum())
-
-
-def _checked(document: object) -> Document:
-    if not isinstance(document, Document):
-        raise TypeError(f"{document!r} is no Document; make one: Document(id=..., text=...)")
-    return document
 
 
 def _reload(index: Index, *, device: str | None, dtype: str) -> Encoder:

@@ -87,7 +87,15 @@ class TercetReranker(documents.BaseDocumentCompressor):
 def _texts(given: Sequence[str | documents.Document]) -> Sequence[str]:
     if isinstance(given, str | documents.Document):
         raise TypeError(f"documents is one {type(given).__name__}; a sequence belongs there")
-    return [item if isinstance(item, str) else item.page_content for item in given]
+    return [_text(item) for item in given]
+
+
+def _text(item: str | documents.Document) -> str:
+    if isinstance(item, str):
+        return item
+    if not isinstance(item, documents.Document):
+        raise TypeError(f"{item!r} is neither a text nor a LangChain Document")
+    return item.page_content
 
 
 def _copies(given: Sequence[documents.Document], ranking: Ranking) -> list[documents.Document]:

@@ -49,9 +49,11 @@ def from_node(node: schema.BaseNode) -> Document:
     The node's own `embedding` is left out, since it does not say which model made it.
 
     Raises:
-        TypeError: A class of nodes that could not come back as it was.
+        TypeError: No node, or a class of nodes that could not come back as it was.
         ValueError: A template that puts something after the text.
     """
+    if not isinstance(node, schema.BaseNode):
+        raise TypeError(f"{node!r} is no LlamaIndex node")
     if NODE_CLASSES.get(node.class_name()) is not type(node):
         raise TypeError(
             f"node {node.node_id!r} is a {type(node).__name__}, which would come back as another "

@@ -656,3 +656,17 @@ def test_sparse_vectors_without_terms_are_documents_too(index: Index) -> None:
     assert stored.to_dicts() == [{}]
     index.compact()
     assert len(index.search(replace(nothing, model_id=None), plan="hybrid")[0]) == 1
+
+
+def test_vectors_of_another_model_are_refused_though_they_lack_a_document_id(
+    index: Index,
+) -> None:
+    other = HashEncoder(representations=["dense"]).encode_queries(["a"])
+    mine = replace(encoded([Document("a", "a")]), model_id=other.model_id, document_id=None)
+    with pytest.raises(ModelMismatchError, match="by model"):
+        index.add([Document("a", "a")], mine)
+
+
+def test_an_encoder_in_place_of_its_spec_is_refused(where: str) -> None:
+    with pytest.raises(TypeError, match=r"encoder\.spec"):
+        Index.open(where, spec=HashEncoder())  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from tercet.encoder import Encoder
 from tercet.encoding import checkpoint, fingerprint
 from tercet.encoding.checkpoint import Checkpoint
 from tercet.encoding.checkpoint_files import FolderFiles
@@ -331,3 +332,12 @@ class TestSources:
     def test_a_folder_has_no_revision(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="is no hub repository"):
             Checkpoint.open(write_tercet(tmp_path), revision="main")
+
+
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", ["", "[]"])
+def test_a_damaged_file_of_the_tokenizer_is_named(tmp_path: Path, name: str, content: str) -> None:
+    folder = write_tercet(tmp_path)
+    (folder / name).write_text(content)
+    with pytest.raises(CheckpointError, match=f"{name} is no JSON"):
+        Encoder.from_pretrained(folder)

@@ -87,3 +87,11 @@ def test_a_plan_is_a_name_or_json() -> None:
 def test_an_unknown_plan_is_a_usage_error(given: str) -> None:
     with pytest.raises(typer.BadParameter, match="no plan"):
         plan_of(given)
+
+
+def test_json_nested_too_deep_is_a_usage_error() -> None:
+    deep = '{"$not":' * 100_000
+    with pytest.raises(typer.BadParameter, match="--filter"):
+        filter_of([deep])
+    with pytest.raises(typer.BadParameter, match="no plan"):
+        plan_of(deep)

@@ -15,6 +15,7 @@ from tercet.cli.app import app
 from tercet.errors import TercetError
 from tercet.indexes.base import Index
 from tercet.retriever import BATCH_DOCUMENTS
+from tercet.testing import HashEncoder
 from tercet.testing.checkpoints import write_bge_m3
 
 TERCET = [sys.executable, "-m", "tercet"]
@@ -107,3 +108,20 @@ def test_what_needs_no_model_loads_no_torch(tmp_path: Path, arguments: list[str]
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_closed_stdout_is_no_traceback(tmp_path: Path) -> None:
+    Index.open(tmp_path / "idx", spec=HashEncoder().spec).close()
+    done = subprocess.run(
+        [
+            "/bin/sh",
+            "-c",
+            'exec "$0" -m tercet info "$1" >&-',
+            sys.executable,
+            str(tmp_path / "idx"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -109,3 +109,15 @@ def test_progress_is_drawn_when_asked_for(capfd: pytest.CaptureFixture[str]) -> 
     encoder = CallableEncoder(lengths, lengths, name="lengths", dim=3)
     encoder.encode_documents(["a"], show_progress=True)
     assert "encoding" in capfd.readouterr().err
+
+
+def test_what_cannot_be_called_is_refused() -> None:
+    with pytest.raises(TypeError, match="queries is None; a function of texts"):
+        CallableEncoder(lengths, None, name="half")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rows", [[[1.0], [1.0, 2.0]], ["a", "b"], [None, {}]])
+def test_what_is_no_vector_is_an_error_that_names_the_model(rows: list[object]) -> None:
+    encoder = CallableEncoder(lambda _: rows, lengths, name="ragged", dim=2)
+    with pytest.raises(ValueError, match="ragged gave no vectors of one length for 2 texts"):
+        encoder.encode_documents(["a", "b"])

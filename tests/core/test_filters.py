@@ -152,3 +152,10 @@ def test_nested_objects_are_flattened_by_dotted_path() -> None:
 def test_what_is_no_expression_is_refused() -> None:
     with pytest.raises(TypeError, match="is no filter"):
         matches("lang", {})  # type: ignore[arg-type]
+
+
+def test_a_filter_is_neither_true_nor_false_so_and_never_drops_a_part() -> None:
+    with pytest.raises(TypeError, match="join filters with &"):
+        F("lang") == "en" and F("year") >= 2020
+    with pytest.raises(TypeError, match="join filters with &"):
+        2000 <= F("year") < 2020  # noqa: B015

@@ -93,3 +93,19 @@ def test_lists_are_at_least_k_deep() -> None:
         DENSE: 10,
         SPARSE: 50,
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "a JSON object"),
+        ('{"version": 9, "later": 1}', "a plan of version 9; this library reads 1"),
+        ('{"candidates": {"dense": 1}}', "a plan has: candidates, weights"),
+        ('{"candidates": ["dense"], "weights": {"dense": 1}}', "a mapping from views"),
+        ('{"candidates": {"dense": 1}, "weights": null}', "a mapping from views"),
+        ('{"candidates": {"dense": 1}, "weights": {"dense": "1"}}', "weight of dense is '1'"),
+    ],
+)
+def test_json_that_is_no_plan_is_a_value_error_that_says_why(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Plan.from_json(text)

@@ -20,6 +20,7 @@ from tercet.indexes.base import Index
 from tercet.plans import Plan
 from tercet.retriever import BATCH_DOCUMENTS, LoadOptions, Retriever
 from tercet.testing import HashEncoder
+from tercet.testing.checkpoints import write_dense
 
 TEXTS = {
     "cat": "the cat sat on the mat",
@@ -139,7 +140,7 @@ def test_wrong_types_are_refused(retriever: Retriever) -> None:
         retriever.retrieve("x", k="3")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="one string"):
         retriever.retrieve(["x"])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="iterable belongs there"):
+    with pytest.raises(TypeError, match="iterable of Document belongs there"):
         retriever.add("a text")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="no Document"):
         retriever.add(["a text"])  # type: ignore[list-item]
@@ -260,3 +261,39 @@ def test_the_index_serves_readers_opened_beside_it(retriever: Retriever, tmp_pat
     with Index.open(tmp_path / "idx", read_only=True) as reader:
         queries = retriever.encoder.encode_queries(["blue sea"])
         assert reader.search(queries, k=1)[0][0].document.id == "sea"
+
+
+def test_one_document_given_twice_is_reported_as_a_duplicate(retriever: Retriever) -> None:
+    document = Document(id="twice", text="the same object")
+    report = retriever.add([document, document])
+    assert (report.committed, report.duplicate_ids) == (1, ("twice",))
+
+
+@pytest.mark.parametrize("given", ["text", b"text", None, 5, {"id": "x"}, Document("x", "text")])
+def test_documents_that_are_no_iterable_of_documents_are_refused(
+    retriever: Retriever, given: object
+) -> None:
+    with pytest.raises(TypeError, match="an iterable of Document belongs there"):
+        retriever.add(given)  # type: ignore[arg-type]
+
+
+def test_embeddings_that_are_raw_arrays_are_refused(retriever: Retriever) -> None:
+    with pytest.raises(TypeError, match="embeddings are a list, not Embeddings"):
+        retriever.retrieve("sea", embeddings=[[1.0]])  # type: ignore[arg-type]
+
+
+def test_lone_surrogates_are_reported_once_a_call(tmp_path: Path) -> None:
+    model = write_dense(tmp_path / "model")
+    count = BATCH_DOCUMENTS + 1
+    with (
+        Retriever.create(tmp_path / "idx", model=str(model)) as retriever,
+        pytest.warns(UserWarning, match=f"{count} documents have lone surrogates") as said,
+    ):
+        retriever.add(Document(id=str(n), text=f"{n} \ud800") for n in range(count))
+    assert len(said) == 1
+    assert said[0].filename == __file__
+
+
+def test_an_encoder_of_no_view_is_refused() -> None:
+    with pytest.raises(ValueError, match="no view was asked for; there are: dense"):
+        HashEncoder(representations=[])

@@ -197,3 +197,10 @@ def test_a_path_too_long_for_an_id_is_an_error(tmp_path: Path) -> None:
     assert len(os.fspath(path)) > 512
     with pytest.raises(SourceError, match="ids have 1 to 512"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 100_000 + "]" * 100_000])
+def test_json_that_python_cannot_hold_is_an_error_that_names_the_line(value: str) -> None:
+    line = f'{{"id": "a", "text": "x", "metadata": {{"v": {value}}}}}'
+    with pytest.raises(SourceError, match="stdin, line 2: "):
+        parse(b"", line.encode())

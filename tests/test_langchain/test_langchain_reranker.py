@@ -118,3 +118,8 @@ def test_an_encoder_wins_and_copies_share_it(encoder: HashEncoder) -> None:
     assert "HashEncoder" not in repr(adapter)
     with pytest.raises(TypeError, match="TercetReranker holds a loaded model"):
         pickle.dumps(adapter)
+
+
+def test_what_is_neither_text_nor_document_is_refused(reranker: TercetReranker) -> None:
+    with pytest.raises(TypeError, match="3 is neither a text nor a LangChain Document"):
+        reranker.rerank([3], QUERY)  # type: ignore[list-item]

@@ -177,3 +177,8 @@ def test_a_query_s_vector_and_hypothetical_documents_are_its_dense_view(
     assert rows is not None
     assert made.dense[0] == pytest.approx(rows.mean(axis=0))
     assert [v.value for v in made.representations] == ["dense"]
+
+
+def test_what_is_no_node_is_refused() -> None:
+    with pytest.raises(TypeError, match="'text' is no LlamaIndex node"):
+        from_node("text")  # type: ignore[arg-type]

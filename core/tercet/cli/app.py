@@ -42,7 +42,8 @@ class Commands(TyperGroup):
         try:
             with warnings_as_lines():
                 result = super().invoke(ctx)
-            sys.stdout.flush()  # a closed pipe shows here, not when the interpreter goes down
+            if sys.stdout is not None:  # a shell may close it: `>&-`
+                sys.stdout.flush()  # a closed pipe shows here, not when the interpreter goes down
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(INTERRUPTED) from None

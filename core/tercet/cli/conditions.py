@@ -38,7 +38,7 @@ def filter_of(conditions: Sequence[str]) -> Expression | None:
         return None
     try:
         return parse_filter({"$and": [_condition(given) for given in conditions]})
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"--filter: {error}") from error
 
 

@@ -36,7 +36,7 @@ def plan_of(given: str) -> str | Plan:
         raise typer.BadParameter(f"no plan {given!r}; there are: {', '.join(NAMED_PLANS)}")
     try:
         return Plan.from_json(given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise typer.BadParameter(f"no plan {given!r}: {error}") from error
 
 

@@ -184,14 +184,24 @@ def _special_names(home: Path) -> dict[str, str]:
     """The special tokens by role, as the tokenizer's own files say."""
     names: dict[str, str] = {}
     for file in ("special_tokens_map.json", "tokenizer_config.json"):
-        path = home / file
-        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        content = _object(home / file)
         for role in ROLES:
             value = content.get(f"{role}_token")
             token = value.get("content") if isinstance(value, dict) else value
             if isinstance(token, str):
                 names[role] = token
     return names
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A file of JSON; nothing where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise CheckpointError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is no JSON object: the file is damaged")
+    return content
 
 
 def _roles(names: Mapping[str, str], token_id: Any) -> dict[str, int]:

@@ -30,6 +30,7 @@ from tercet.indexes.checks import (
     check_embeddings,
     check_query_model,
     check_representations,
+    check_spec,
     check_views,
 )
 from tercet.indexes.reader import IndexStats, Reader
@@ -76,6 +77,7 @@ class Index(ABC):
             IndexNotFoundError: No index there, and no spec to create one.
             ModelMismatchError: The index holds another model's vectors.
         """
+        check_spec(spec)
         address = fspath(where)
         found = SCHEME.match(address)
         scheme = found[1] if found else "file"

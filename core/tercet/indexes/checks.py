@@ -24,6 +24,16 @@ def check_representations(names: Sequence[Representation | str]) -> tuple[Repres
     return tuple(map(Representation, names))
 
 
+def check_spec(spec: object) -> None:
+    """Refuse what is neither a spec nor None, the encoder itself above all.
+
+    Raises:
+        TypeError: Something else.
+    """
+    if spec is not None and not isinstance(spec, EncoderSpec):
+        raise TypeError(f"spec is a {type(spec).__name__}; an encoder has one: encoder.spec")
+
+
 def check_documents(documents: object) -> Sequence[Document]:
     """Refuse anything but a sequence of documents.
 
@@ -66,12 +76,12 @@ def check_document_model(embeddings: Embeddings, spec: EncoderSpec) -> None:
     """Refuse document vectors of another model, or made with other document options.
 
     Raises:
-        ModelMismatchError: Their `document_id` is not the index's.
+        ModelMismatchError: Their `model_id` or their `document_id` is not the index's.
     """
-    if embeddings.document_id is not None and embeddings.document_id != spec.document_id:
-        other = "with other document options"
-        if embeddings.model_id != spec.model_id:
-            other = f"by model {(embeddings.model_id or 'unknown')[:12]}"
+    foreign = embeddings.model_id not in (None, spec.model_id)
+    if foreign or embeddings.document_id not in (None, spec.document_id):
+        made_by = f"by model {(embeddings.model_id or '')[:12]}"
+        other = made_by if foreign else "with other document options"
         raise ModelMismatchError(
             f"this index holds vectors of {model_name(spec)}, these documents were encoded {other}:"
             " encode them as the index's spec says, or open another index"

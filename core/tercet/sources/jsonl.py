@@ -73,6 +73,8 @@ def read_records(lines: Iterable[bytes], *, name: str) -> Iterator[tuple[str, di
             record = json.loads(text)
         except json.JSONDecodeError as error:
             raise SourceError(f"{place}: no JSON: {error.msg}, column {error.colno}") from error
+        except (ValueError, RecursionError) as error:  # a number too long, or nested too deep
+            raise SourceError(f"{place}: {error}") from error
         if not isinstance(record, dict):
             raise SourceError(f"{place}: {_shown(record)} is no JSON object")
         yield place, record

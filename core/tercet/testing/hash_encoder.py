@@ -45,6 +45,8 @@ class HashEncoder:
             representations: The views to make.
         """
         views = {Representation(r) for r in representations}
+        if not views:
+            raise ValueError(f"no view was asked for; there are: {', '.join(Representation)}")
         name = f"hash-encoder/{dense_dim}/{multi_vector_dim}/{'+'.join(sorted(views))}"
         identity = hashlib.sha256(name.encode()).hexdigest()
         self._spec = EncoderSpec(
