@@ -22,7 +22,9 @@ was found, and what to do.
 
 from collections.abc import Sequence
 from importlib import import_module
+from operator import index
 from types import ModuleType
+from typing import SupportsIndex
 
 
 class TercetError(Exception):
@@ -55,6 +57,10 @@ class SourceError(TercetError, ValueError):
 
 class TextTooLongError(TercetError, ValueError):
     """A text is longer than the model reads, and cutting it was refused."""
+
+
+class TruncationWarning(UserWarning):
+    """Texts were longer than the encoder reads in the way that it was asked to."""
 
 
 class TercetIndexError(TercetError):
@@ -128,11 +134,11 @@ def check_k(k: object, *, name: str = "k") -> int:
         TypeError: Not a whole number.
         ValueError: Less than 1.
     """
-    if isinstance(k, bool) or not isinstance(k, int):
+    if isinstance(k, bool) or not isinstance(k, SupportsIndex):
         raise TypeError(f"{name} is {k!r}; a whole number belongs there")
-    if k < 1:
-        raise ValueError(f"{name} is {k}; at least 1 hit must be asked for")
-    return k
+    if (number := index(k)) < 1:
+        raise ValueError(f"{name} is {number}; at least 1 hit must be asked for")
+    return number
 
 
 def check_methods(value: object, methods: Sequence[str], *, name: str) -> None:

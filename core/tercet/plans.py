@@ -172,8 +172,13 @@ DEFAULT_PLANS: Mapping[frozenset[Representation], str] = {
 }
 
 
-def resolve_plan(plan: str | Plan | None, spec: EncoderSpec) -> Plan:
+def resolve_plan(plan: str | Plan | None, spec: EncoderSpec, *, holder: str | None = None) -> Plan:
     """The plan of that name for a model; None is the model's default.
+
+    Args:
+        plan: A name, a plan or None.
+        spec: The model, or what an index stores of it.
+        holder: What a message says that lacks a view; None is the model.
 
     Raises:
         TypeError: Neither a name nor a plan.
@@ -187,9 +192,10 @@ def resolve_plan(plan: str | Plan | None, spec: EncoderSpec) -> Plan:
     resolved = plan if isinstance(plan, Plan) else _named(plan)(spec)
     missing = [view for view in resolved.views if view not in spec.representations]
     if missing:
+        named = plan if isinstance(plan, str) else plan.to_json()
         raise MissingViewError(
-            f"plan {plan if isinstance(plan, str) else plan.to_json()!r} uses "
-            f"{', '.join(missing)}, which {spec.source or spec.family} does not have; it has "
+            f"plan {named!r} uses {', '.join(missing)}, which "
+            f"{holder or spec.source or spec.family} does not have; it has "
             f"{', '.join(spec.representations)}: plans {', '.join(plans_of(spec))} work"
         )
     return resolved

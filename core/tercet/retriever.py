@@ -4,32 +4,29 @@ import asyncio
 import shutil
 import tempfile
 import weakref
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from operator import length_hint
 from os import PathLike
 from typing import NoReturn, Self, TypedDict, Unpack
 
-from tercet.documents import AddReport, Document, batches_of, clean, warn_of_surrogates
-from tercet.embeddings import Embeddings, Representation, TextEncoder, concatenate
+from tercet.documents import AddReport, Document
+from tercet.embeddings import Embeddings, Representation, TextEncoder
 from tercet.encoder import Encoder
 from tercet.errors import MissingViewError, TercetError, check_k
 from tercet.filters import Filter
 from tercet.indexes.base import Index
 from tercet.indexes.checks import check_embeddings, check_encoder, model_name
+from tercet.indexes.ingest import Ingest
 from tercet.plans import Plan, resolve_plan
-from tercet.progress import Progress, progress
+from tercet.progress import progress
 from tercet.ranking import Ranking
 from tercet.scoring.dense import inner_product
 from tercet.scoring.mmr import maximal_marginal_relevance
 
-BATCH_DOCUMENTS = 256
-BATCH_CHARACTERS = 1 << 21
-"""A batch is committed at once: 2 million characters are some 500,000 tokens."""
-
 STEP_DOCUMENTS = 32
-"""So many documents are encoded before the progress bar moves."""
+"""So many documents are encoded at once by an encoder that has no stream."""
 
 DEFAULT_MODEL = "tercet/mini"
 
@@ -132,38 +129,26 @@ class Retriever:
             show_progress: Draw a progress bar on stderr.
         """
         total = length_hint(documents) or None
-        report = AddReport()
-        seen: set[str] = set()
-        repaired: list[str] = []
         with progress("indexing", total=total, show=show_progress) as bar:
-            for given in batches_of(documents, most=BATCH_DOCUMENTS, characters=BATCH_CHARACTERS):
-                batch = [clean(document) for document in given]
-                repaired += [g.id for g, d in zip(given, batch, strict=True) if g is not d]
-                done = self._add_batch(batch, bar)
-                repeated = tuple(d.id for d in batch if d.id in seen)
-                seen.update(d.id for d in batch)
-                report += replace(done, duplicate_ids=done.duplicate_ids + repeated)
-        warn_of_surrogates(repaired, stacklevel=3)
-        return report
+            ingest = Ingest(self.index, bar)
+            for batch in ingest.batches(documents):
+                ingest.commit(batch, self._encoded([document.content for document in batch]))
+            return ingest.finish()
 
-    def _add_batch(self, batch: list[Document], bar: Progress) -> AddReport:
-        last = {document.id: document for document in batch}
-        times = Counter(document.id for document in batch)
-        duplicates = tuple(id_ for id_, count in times.items() if count > 1)
-        unique = list(last.values())
-        unchanged = self.index.unchanged(unique)
-        changed = [d for d, same in zip(unique, unchanged, strict=True) if not same]
-        report = AddReport(skipped=len(unique) - len(changed), duplicate_ids=duplicates)
-        bar.advance(len(batch) - len(changed))
-        if not changed:
-            return report
-        parts = []
-        for start in range(0, len(changed), STEP_DOCUMENTS):
-            step = [d.content for d in changed[start : start + STEP_DOCUMENTS]]
-            part = self.encoder.encode_documents(step)
-            bar.advance(len(step), tokens=_tokens(part))
-            parts.append(part)
-        return report + self.index.add(changed, concatenate(parts))
+    def _encoded(self, texts: Sequence[str]) -> Iterator[Embeddings]:
+        """The views of a batch, part by part."""
+        stream = getattr(self.encoder, "encode_documents_iter", None)
+        if stream is None:
+            for start in range(0, len(texts), STEP_DOCUMENTS):
+                yield self.encoder.encode_documents(texts[start : start + STEP_DOCUMENTS])
+            return
+        done = 0
+        # left before its end, where it would report cut texts: `add` does so, once for all batches
+        with closing(stream(texts)) as parts:
+            while done < len(texts):
+                part = next(parts)
+                done += len(part)
+                yield part
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents of these ids; how many there were."""
@@ -250,7 +235,7 @@ class Retriever:
     def _plan(self, plan: str | Plan | None) -> Plan:
         """The plan for the views that the index stores, which may be fewer than the model's."""
         stored = replace(self.index.spec, representations=self.index.representations)
-        return resolve_plan(plan, stored)
+        return resolve_plan(plan, stored, holder="this index")
 
     def _views(
         self, query: str, plan: Plan, given: Embeddings | None, *more: Representation
@@ -319,10 +304,6 @@ class Retriever:
 
     def __repr__(self) -> str:
         return f"Retriever({self.encoder!r}, {self.index!r})"
-
-
-def _tokens(embeddings: Embeddings) -> int:
-    return 0 if embeddings.tokens_encoded is None else int(embeddings.tokens_encoded.sum())
 
 
 def _reload(index: Index, *, device: str | None, dtype: str) -> Encoder:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from tercet.cli.app import app
 from tercet.errors import TercetError
 from tercet.indexes.base import Index
-from tercet.retriever import BATCH_DOCUMENTS
+from tercet.indexes.ingest import BATCH_DOCUMENTS
 from tercet.testing import HashEncoder
 from tercet.testing.checkpoints import write_bge_m3
 

@@ -16,8 +16,7 @@ import torch
 from tercet.embeddings import Embeddings, EncoderSpec, Representation, TextEncoder
 from tercet.encoder import Encoder
 from tercet.encoding import packing
-from tercet.encoding.reporting import TruncationWarning
-from tercet.errors import TextTooLongError
+from tercet.errors import TextTooLongError, TruncationWarning
 from tercet.testing import checkpoints
 
 TEXTS = (
@@ -100,7 +99,7 @@ def test_one_pass_gives_three_views(m3: Encoder) -> None:
     assert np.array_equal(found.tokens, found.tokens_encoded)
 
 
-@pytest.mark.filterwarnings("ignore::tercet.encoding.reporting.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::tercet.errors.TruncationWarning")
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_text_has_the_same_views_in_any_company(writer: str, load: Load) -> None:
     encoder = load(writer)

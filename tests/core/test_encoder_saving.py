@@ -41,7 +41,7 @@ def assert_equal(left: Embeddings, right: Embeddings) -> None:
         assert np.array_equal(left.multi_vector.vectors, right.multi_vector.vectors)
 
 
-@pytest.mark.filterwarnings("ignore::tercet.encoding.reporting.TruncationWarning")
+@pytest.mark.filterwarnings("ignore::tercet.errors.TruncationWarning")
 @pytest.mark.parametrize("writer", sorted(WRITTEN))
 def test_a_saved_model_gives_the_same_vectors(writer: str, tmp_path: Path) -> None:
     encoder = load(getattr(checkpoints, writer)(tmp_path / "model", **WRITTEN[writer]))

@@ -84,18 +84,19 @@ def test_an_interrupted_add_keeps_what_was_committed(
     assert (report.committed, report.skipped) == (2, 2)
 
 
+@pytest.mark.parametrize("said", ["database or disk is full", "disk I/O error"])
 @pytest.mark.parametrize("step", ["insert_segment", "insert_documents", "remove_documents"])
 def test_a_failure_inside_the_transaction_changes_nothing(
-    index: Index, path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    index: Index, path: Path, monkeypatch: pytest.MonkeyPatch, step: str, said: str
 ) -> None:
     put(index, docs(*"abc"))
     before = files(path)
 
     def full(*_: Any, **__: Any) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+        raise sqlite3.OperationalError(said)
 
     monkeypatch.setattr(writer, step, full)
-    with pytest.raises(TercetIndexError, match="database or disk is full"):
+    with pytest.raises(TercetIndexError, match=rf"{said}\. No space .* as it was .* make room"):
         put(index, docs("b", "z", text="changed {}"))
     assert index.get(["b", "z"]) == docs("b")
     assert files(path) == before
@@ -221,11 +222,13 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_place_that_is_a_file_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("below", ["", "index"])
+def test_a_place_that_is_a_file_is_said(tmp_path: Path, below: str) -> None:
     place = tmp_path / "file"
     place.write_text("x")
-    with pytest.raises(TercetIndexError, match="File exists"):
-        Index.open(place, spec=ENCODER.spec)
+    with pytest.raises(TercetIndexError, match=r"file is a file; an index is a folder: give"):
+        Index.open(place / below, spec=ENCODER.spec)
+    assert place.read_text() == "x"
 
 
 def test_a_file_address_is_a_folder(path: Path) -> None:

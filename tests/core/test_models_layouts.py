@@ -1,6 +1,8 @@
 """Each published layout is recognised by its content, and bad ones are told what is wrong."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -399,8 +401,11 @@ class TestDense:
 
     def test_a_bare_transformer_is_pooled_by_the_mean(self, tmp_path: Path) -> None:
         write_dense(tmp_path)
-        for path in ("modules.json", "sentence_bert_config.json"):
-            (tmp_path / path).unlink()
+        for path in tmp_path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name == "modules.json" or "sentence" in path.name:
+                path.unlink()
         spec = read(tmp_path)
         assert spec.layout == "transformer"
         assert spec.dense is not None
@@ -476,6 +481,82 @@ class TestBadCheckpoints:
         change_json(tmp_path / "tokenizer_config.json", model_max_length=limit)
         change_json(tmp_path / "sentence_bert_config.json", max_seq_length=None)
         assert read(tmp_path).max_tokens == tokens
+
+
+class TestIncompleteCheckpoints:
+    @pytest.mark.parametrize(
+        ("write", "remains"),
+        [
+            (write_dense, "1_Pooling/config.json, config_sentence_transformers.json"),
+            (write_multi_vector, "1_Dense/config.json, .*2_MultiVectorMask/config.json"),
+            (write_pylate, "1_Dense/config.json, 1_Dense/model.safetensors, config_sentence"),
+        ],
+    )
+    @pytest.mark.parametrize("left", [None, "[]"], ids=["gone", "empty"])
+    def test_modules_without_their_list_are_no_plain_transformer(
+        self, tmp_path: Path, write: Callable[[Path], Path], remains: str, left: str | None
+    ) -> None:
+        modules = write(tmp_path) / "modules.json"
+        modules.unlink()
+        if left is not None:
+            modules.write_text(left)
+        with pytest.raises(CheckpointError, match=rf"modules\.json of .* is missing .*{remains}"):
+            read(tmp_path)
+
+    @pytest.mark.parametrize("remains", ["1_Dense", "config_sentence_transformers.json"])
+    def test_each_remain_alone_tells_of_the_list(self, tmp_path: Path, remains: str) -> None:
+        write_pylate(tmp_path)
+        (tmp_path / "modules.json").unlink()
+        if remains == "1_Dense":
+            (tmp_path / "config_sentence_transformers.json").unlink()
+        else:
+            shutil.rmtree(tmp_path / "1_Dense")
+        with pytest.raises(CheckpointError, match=rf"modules\.json of .* is missing .*{remains}"):
+            read(tmp_path)
+
+    def test_a_transformer_in_its_own_folder_tells_of_the_list(self, tmp_path: Path) -> None:
+        write_pylate(tmp_path, transformer_folder="0_Transformer")
+        (tmp_path / "modules.json").unlink()
+        with pytest.raises(
+            CheckpointError, match=r"modules\.json of .* is missing .*0_Transformer"
+        ):
+            read(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("write", "path"),
+        [
+            (write_dense, "1_Pooling/config.json"),
+            (write_multi_vector, "1_Dense/config.json"),
+            (write_multi_vector, "2_MultiVectorMask/config.json"),
+            (write_pylate, "1_Dense/config.json"),
+        ],
+    )
+    def test_a_module_without_its_configuration_is_named(
+        self, tmp_path: Path, write: Callable[[Path], Path], path: str
+    ) -> None:
+        (write(tmp_path) / path).unlink()
+        with pytest.raises(CheckpointError, match=rf"{path} is not in .* lists a .*; found .*conf"):
+            read(tmp_path)
+
+    def test_a_normalisation_needs_no_configuration(self, tmp_path: Path) -> None:
+        write_multi_vector(tmp_path)
+        shutil.rmtree(tmp_path / "3_Normalize")
+        assert read(tmp_path).layout == "sentence-transformers-multi-vector"
+
+    def test_heads_without_tercets_settings_are_no_plain_transformer(self, tmp_path: Path) -> None:
+        write_tercet(tmp_path)
+        (tmp_path / "tercet.json").unlink()
+        with pytest.raises(CheckpointError, match=r"tercet\.json is not in .*though heads\.safet"):
+            read(tmp_path)
+
+    @pytest.mark.parametrize("write", [write_bge_m3, write_colbert_v2])
+    def test_layouts_with_other_marks_need_no_modules(
+        self, tmp_path: Path, write: Callable[[Path], Path]
+    ) -> None:
+        write(tmp_path)
+        (tmp_path / "modules.json").unlink(missing_ok=True)
+        (tmp_path / "config_sentence_transformers.json").write_text("{}")
+        assert read(tmp_path).multi_vector is not None
 
 
 def test_published_families_say_views_and_licence() -> None:

@@ -17,10 +17,11 @@ from tercet.embeddings import Embeddings
 from tercet.encoder import Encoder
 from tercet.errors import MissingViewError, ModelMismatchError, TercetError
 from tercet.indexes.base import Index
+from tercet.indexes.ingest import BATCH_DOCUMENTS
 from tercet.plans import Plan
-from tercet.retriever import BATCH_DOCUMENTS, LoadOptions, Retriever
+from tercet.retriever import LoadOptions, Retriever
 from tercet.testing import HashEncoder
-from tercet.testing.checkpoints import write_dense
+from tercet.testing.checkpoints import write_bge_m3, write_dense
 
 TEXTS = {
     "cat": "the cat sat on the mat",
@@ -297,3 +298,31 @@ def test_lone_surrogates_are_reported_once_a_call(tmp_path: Path) -> None:
 def test_an_encoder_of_no_view_is_refused() -> None:
     with pytest.raises(ValueError, match="no view was asked for; there are: dense"):
         HashEncoder(representations=[])
+
+
+def test_what_was_cut_is_reported_once_a_call(tmp_path: Path) -> None:
+    model = write_bge_m3(tmp_path / "model")
+    created = Retriever.create(
+        tmp_path / "idx",
+        model=str(model),
+        dtype="float32",
+        long_documents="plain",
+        document_tokens=16,
+    )
+    many = [Document(id=f"d{n}", text="the cat sat on the mat " * 20) for n in range(300)]
+    with (
+        created as retriever,
+        pytest.warns(UserWarning, match="300 documents were cut; the first: 'd0' has") as caught,
+    ):
+        retriever.add(many)
+    assert len(caught) == 1
+
+
+def test_the_last_of_equal_ids_wins_though_the_index_has_its_text(tmp_path: Path) -> None:
+    with Retriever.create(tmp_path / "idx", encoder=HashEncoder()) as retriever:
+        retriever.add([Document(id="x", text="as stored")])
+        filler = [Document(id=f"f{n}", text="filler") for n in range(BATCH_DOCUMENTS)]
+        again = Document(id="x", text="as stored")
+        report = retriever.add([Document(id="x", text="another"), *filler, again])
+        assert retriever.index.get(["x"])[0].text == "as stored"
+    assert report.duplicate_ids == ("x",)

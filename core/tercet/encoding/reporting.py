@@ -8,14 +8,10 @@ from numpy.typing import NDArray
 
 from tercet.documents import has_lone_surrogates, replace_lone_surrogates
 from tercet.encoding.options import OnTruncation
-from tercet.errors import TextTooLongError
+from tercet.errors import TextTooLongError, TruncationWarning
 
 SHOWN_CHARACTERS = 60
 """How much of a text a message shows."""
-
-
-class TruncationWarning(UserWarning):
-    """Texts were longer than the encoder reads in the way that it was asked to."""
 
 
 class TextReport:

@@ -313,7 +313,8 @@ class Index(ABC):
                     f"this index stores {', '.join(self._representations)}, the queries have "
                     f"{', '.join(queries.representations)} only"
                 )
-        return resolve_plan(plan, replace(self._spec, representations=views))
+        stored = replace(self._spec, representations=views)
+        return resolve_plan(plan, stored, holder="this index")
 
     def _check_queries(self, queries: Embeddings, views: Sequence[Representation]) -> None:
         check_query_model(queries, self._spec)

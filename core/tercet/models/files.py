@@ -82,13 +82,13 @@ def backbone_files(files: CheckpointFiles, folder: str = "") -> tuple[str, ...]:
         lacking = [shard for shard in paths if shard not in files.names]
         if lacking or not paths:
             raise CheckpointError(
-                f"{path} of {files.place} names weights that are not there: {_listed(lacking)}; "
+                f"{path} of {files.place} names weights that are not there: {listed(lacking)}; "
                 "the checkpoint is incomplete, download it again"
             )
         return paths
     raise CheckpointError(
         f"no weights in {join(files.place, folder)}: looked for {', '.join(WEIGHTS)}, "
-        f"found {_listed(sorted(files.names))}"
+        f"found {listed(sorted(files.names))}"
     )
 
 
@@ -115,7 +115,7 @@ def shape_of(files: CheckpointFiles, path: str, name: str) -> tuple[int, ...]:
     found = files.tensors(path)
     if name not in found:
         raise MissingTensorError(
-            f"{path} of {files.place} lacks the tensor {name!r}; it has {_listed(sorted(found))}"
+            f"{path} of {files.place} lacks the tensor {name!r}; it has {listed(sorted(found))}"
         )
     return found[name].shape
 
@@ -131,7 +131,7 @@ def embedding_shape(tensors: Mapping[str, TensorHeader], place: str) -> tuple[in
             return header.shape[0], header.shape[1]
     raise MissingTensorError(
         f"no table of token embeddings in {place} "
-        f"(a tensor like embeddings.word_embeddings.weight); found {_listed(sorted(tensors))}"
+        f"(a tensor like embeddings.word_embeddings.weight); found {listed(sorted(tensors))}"
     )
 
 
@@ -148,7 +148,7 @@ _LICENSE = re.compile(r"^license:\s*(\S+)\s*$", re.MULTILINE)
 _LISTED = 12
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
     """Some names for a message."""
     if not names:
         return "nothing"

@@ -14,6 +14,7 @@ from tercet.models.modules import (
     lowercases,
     modules_of,
     refuse_others,
+    require_configs,
     transformer_settings,
 )
 from tercet.models.sentence_transformers import prefix_of, prompts_of
@@ -41,6 +42,7 @@ def read(files: CheckpointFiles) -> ModelSpec | None:
     if "Pooling" in kinds or not kinds & {"Dense", "MultiVectorMask"}:
         return None
     refuse_others(files, modules, KINDS)
+    require_configs(files, modules)
     settings = files.json(SETTINGS)
     saved_by_pylate = (
         settings.get("model_type") == "ColBERT"

@@ -1,10 +1,11 @@
 """`modules.json`: the parts of a model that sentence-transformers or PyLate saved."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from tercet.errors import UnknownLayoutError
-from tercet.models.files import CheckpointFiles, join
+from tercet.errors import CheckpointError, UnknownLayoutError
+from tercet.models.files import CheckpointFiles, join, listed
 
 MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"
@@ -18,6 +19,11 @@ TRANSFORMER_SETTINGS = (
     "sentence_xlnet_config.json",
 )
 """Names under which versions of the library saved the settings of the Transformer module."""
+
+CONFIGURED = frozenset({"Dense", "MultiVectorMask", "Pooling"})
+"""Modules that are always saved with a `config.json`; a Normalize may have none."""
+
+_SAVED_MODULE = re.compile(r"\d+_[A-Z]\w*/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,38 @@ def refuse_others(
         raise UnknownLayoutError(
             f"{MODULES} of {files.place} lists {[module.kind for module in modules]}; read are a "
             f"Transformer and then {', '.join(sorted(known - {'Transformer'}))}"
+        )
+
+
+def require_configs(files: CheckpointFiles, modules: tuple[Module, ...]) -> None:
+    """Refuse modules without their configuration: defaults would make another model.
+
+    Raises:
+        CheckpointError: A module's `config.json` is not there.
+    """
+    for module in modules:
+        path = join(module.folder, "config.json")
+        if module.kind in CONFIGURED and path not in files.names:
+            raise CheckpointError(
+                f"{path} is not in {files.place}, though {MODULES} lists a {module.kind} there; "
+                f"found {listed(sorted(files.names))}: the checkpoint is incomplete, download it "
+                "again"
+            )
+
+
+def refuse_remains(files: CheckpointFiles) -> None:
+    """Refuse the remains of a model whose `modules.json` is gone: which model, nothing says.
+
+    Raises:
+        CheckpointError: Files of modules are there, and no list of them.
+    """
+    if modules_of(files):
+        return
+    remains = [name for name in files.names if name == SETTINGS or _SAVED_MODULE.match(name)]
+    if remains:
+        raise CheckpointError(
+            f"{MODULES} of {files.place} is missing or empty, though {listed(sorted(remains))} "
+            "belong to modules that it lists: the checkpoint is incomplete, download it again"
         )
 
 

@@ -14,6 +14,8 @@ from tercet.models.modules import (
     lowercases,
     modules_of,
     refuse_others,
+    refuse_remains,
+    require_configs,
     transformer_settings,
 )
 from tercet.models.spec import DenseHead, ModelSpec, Pooling, TextSide, TokenizerFiles
@@ -45,6 +47,7 @@ def read(files: CheckpointFiles) -> ModelSpec | None:
     if not any(module.kind == "Pooling" for module in modules):
         return None
     refuse_others(files, modules, KINDS)
+    require_configs(files, modules)
     folder = modules[0].folder
     settings = transformer_settings(files, folder)
     tokenizer = TokenizerFiles(lowercase="normaliser" if lowercases(files, folder) else "no")
@@ -58,7 +61,12 @@ def read(files: CheckpointFiles) -> ModelSpec | None:
 
 
 def read_plain(files: CheckpointFiles) -> ModelSpec | None:
-    """A bare transformer: the mean of its token states, as sentence-transformers takes it."""
+    """A bare transformer: the mean of its token states, as sentence-transformers takes it.
+
+    Raises:
+        CheckpointError: It was more than that: its `modules.json` is gone.
+    """
+    refuse_remains(files)
     if "config.json" not in files.names:
         return None
     family = ModelSpec(name="transformer", layout="transformer", dense=DenseHead(("mean",)))

@@ -10,7 +10,7 @@ from typing import Any
 from tercet.embeddings import Representation
 from tercet.errors import CheckpointError, UnknownLayoutError
 from tercet.models.backbones import shorter, with_backbone
-from tercet.models.files import CheckpointFiles
+from tercet.models.files import CheckpointFiles, listed
 from tercet.models.linear import linear_layer
 from tercet.models.saved import spec_from_json
 from tercet.models.spec import DenseHead, LateInteraction, LinearLayer, ModelSpec, SparseHead
@@ -43,9 +43,19 @@ TERCET_MINI = ModelSpec(
 
 
 def read(files: CheckpointFiles) -> ModelSpec | None:
-    """The model of a folder in Tercet's own layout; None where `tercet.json` is not there."""
+    """The model of a folder in Tercet's own layout; None where it is not in that layout.
+
+    Raises:
+        CheckpointError: `tercet.json` is damaged, or is not there beside the heads it tells of.
+    """
     if SETTINGS not in files.names:
-        return None
+        if HEADS not in files.names:
+            return None
+        raise CheckpointError(
+            f"{SETTINGS} is not in {files.place}, though {HEADS} is, which only it tells how to "
+            f"use; found {listed(sorted(files.names))}: the checkpoint is incomplete, download or "
+            "save it again"
+        )
     settings = files.json(SETTINGS)
     if settings.get("format") != FORMAT:
         raise UnknownLayoutError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from tercet.errors import IndexCorruptError, IndexReadOnlyError, TercetIndexError
 
 DAMAGED = ("malformed", "not a database", "disk image", "no such table", "no such column")
+FULL_OR_FAILED = ("disk I/O error", "disk is full")
 
 
 @contextmanager
@@ -18,7 +19,7 @@ def catalogue_faults(folder: Path) -> Iterator[None]:
     Raises:
         IndexCorruptError: The catalogue is damaged.
         IndexReadOnlyError: It cannot be written.
-        TercetIndexError: Anything else that SQLite reports.
+        TercetIndexError: No space, a disk that failed, or anything else that SQLite reports.
     """
     try:
         yield
@@ -30,6 +31,12 @@ def catalogue_faults(folder: Path) -> Iterator[None]:
             ) from error
         if "readonly" in said:
             raise IndexReadOnlyError(f"the index at {folder} cannot be written: {said}") from error
+        if any(sign in said for sign in FULL_OR_FAILED):
+            raise TercetIndexError(
+                f"the catalogue of the index at {folder}: {said}. No space is left, or the disk "
+                "failed; the index is as it was after the last commit: make room, or see to the "
+                "disk, and try again"
+            ) from error
         raise TercetIndexError(f"the catalogue of the index at {folder}: {said}") from error
 
 

@@ -114,6 +114,7 @@ def _create(
     views = _chosen(spec, representations)
     dimensions = {view: dim for view, dim in spec_dimensions(spec).items() if view in views}
     with writing_faults(folder):
+        _refuse_files(folder)
         folder.mkdir(parents=True, exist_ok=True)
         foreign = sorted(p.name for p in folder.iterdir() if p.name.split("-")[0] not in OURS)
         if foreign:
@@ -131,6 +132,13 @@ def _create(
             connections.close()
         sync_folder(folder)
         sync_folder(folder.absolute().parent)
+
+
+def _refuse_files(folder: Path) -> None:
+    """Refuse a file in the place of the folder, or of one above it."""
+    file = next((place for place in (folder, *folder.parents) if place.is_file()), None)
+    if file is not None:
+        raise TercetIndexError(f"{file} is a file; an index is a folder: give another path")
 
 
 def _meta(
@@ -170,5 +178,6 @@ def _chosen(
 
 def _not_found(folder: Path) -> IndexNotFoundError:
     return IndexNotFoundError(
-        f"no index at {folder}; to create one: Index.open({str(folder)!r}, spec=encoder.spec)"
+        f"no index at {folder}; to create one, tercet index ... --to {folder}, or in Python "
+        "Index.open(path, spec=encoder.spec)"
     )
