@@ -212,12 +212,17 @@ def test_reading_creates_nothing(path: Path) -> None:
 
 NOBODY = 65534
 READ_ONLY = """
-import os, sys
-import tercet.indexes.local.index
+import os, sys, tempfile
+from tercet.documents import Document
 from tercet.errors import IndexReadOnlyError
 from tercet.indexes.base import Index
 from tercet.testing import HashEncoder
-query = HashEncoder(dense_dim=8, multi_vector_dim=4).encode_queries(["cat"])
+encoder = HashEncoder(dense_dim=8, multi_vector_dim=4)
+query = encoder.encode_queries(["cat"])
+# A rehearsal, since modules that load late may stand where the other user cannot read.
+with tempfile.TemporaryDirectory() as folder, Index.open(folder, spec=encoder.spec) as index:
+    index.add([Document("a", "cat")], encoder.encode_documents(["cat"]))
+    index.search(query)
 if os.getuid() == 0:
     os.setgid({nobody}); os.setuid({nobody})
 with Index.open(sys.argv[1]) as index:
