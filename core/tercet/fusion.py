@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tercet.embeddings import Representation
+from tercet.embeddings import Reduction, Representation
 from tercet.plans import RRF_K, Plan
 
 Scores = NDArray[np.float64]
@@ -81,6 +81,29 @@ NORMALISATIONS: Mapping[str, Callable[[Scores], Scores]] = {
     "min-max": min_max,
     "z-score": z_score,
 }
+
+
+def score_bounds(plan: Plan, own: Reduction) -> tuple[float, float] | None:
+    """Between which numbers the scores of a plan lie; None where nothing bounds them.
+
+    Lexical match, late interaction as a sum over query tokens and z-scores have no bounds. Inner
+    products have those of vectors at unit length.
+
+    Args:
+        plan: The plan.
+        own: The model's own reduction of late interaction.
+    """
+    summed = Representation.MULTI_VECTOR in plan.scored and plan.reduction(own) == "sum"
+    if plan.fusion == "rrf":
+        low, high = 0.0, 1.0 / (RRF_K + 1)
+    elif plan.normalise == "min-max":
+        low, high = 0.0, 1.0
+    elif plan.normalise == "none" and Representation.SPARSE not in plan.scored and not summed:
+        low, high = -1.0, 1.0
+    else:
+        return None
+    ends = [(weight * low, weight * high) for weight in plan.weights.values()]
+    return sum(map(min, ends)), sum(map(max, ends))
 
 
 def best_first(scores: NDArray[np.floating], ids: Sequence[str]) -> NDArray[np.int64]:

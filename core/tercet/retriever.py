@@ -16,6 +16,7 @@ from tercet.embeddings import Embeddings, Representation, TextEncoder
 from tercet.encoder import Encoder
 from tercet.errors import MissingViewError, TercetError, check_k
 from tercet.filters import Filter
+from tercet.fusion import score_bounds
 from tercet.indexes.base import Index
 from tercet.indexes.checks import check_embeddings, check_encoder, model_name
 from tercet.indexes.ingest import Ingest
@@ -29,6 +30,9 @@ STEP_DOCUMENTS = 32
 """So many documents are encoded at once by an encoder that has no stream."""
 
 DEFAULT_MODEL = "tercet/mini"
+
+ROUNDING = 1e-3
+"""By so much may a cosine leave its bounds: float16 on disk rounds as much."""
 
 
 class LoadOptions(TypedDict, total=False):
@@ -231,6 +235,34 @@ class Retriever:
         return Ranking(
             tuple(replace(found[n], rank=r) for r, n in enumerate(order.tolist(), start=1))
         )
+
+    def relevance(self, hits: Ranking, *, plan: str | Plan | None = None) -> list[float]:
+        """The scores of hits between 0 and 1: where they lie between the bounds of their plan.
+
+        Args:
+            hits: What `retrieve` found.
+            plan: The plan that found them.
+
+        Raises:
+            ValueError: Nothing bounds the plan's scores, or the model's vectors are not of unit
+                length.
+        """
+        resolved = self._plan(plan)
+        bounds = score_bounds(resolved, self.index.spec.reduction)
+        if bounds is None:
+            raise ValueError(
+                f"nothing bounds the scores of plan {plan or resolved.to_json()!r}, so relevance "
+                "from 0 to 1 has no meaning; plans 'dense' and 'rrf' have bounds, as does any "
+                'Plan(..., normalise="min-max")'
+            )
+        low, high = bounds
+        values = [(hit.score - low) / (high - low) for hit in hits]
+        if any(not -ROUNDING <= value <= 1 + ROUNDING for value in values):
+            raise ValueError(
+                f"scores of {model_name(self.index.spec)} lie outside {low} to {high}: its vectors "
+                "are not of unit length, so relevance from 0 to 1 has no meaning"
+            )
+        return [min(max(value, 0.0), 1.0) for value in values]
 
     def _plan(self, plan: str | Plan | None) -> Plan:
         """The plan for the views that the index stores, which may be fewer than the model's."""

@@ -1,8 +1,10 @@
 """Between LangChain's objects and ours."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from itertools import repeat
+from math import hypot
 from typing import Annotated, Any, NoReturn
 from uuid import uuid4
 
@@ -35,10 +37,37 @@ def from_langchain(document: documents.Document) -> Document:
 def to_langchain(hit: Hit, *, score_key: str | None = None) -> documents.Document:
     """The document of a hit; its score goes into the metadata under `score_key`, if given."""
     score = {} if score_key is None else {score_key: hit.score}
-    found = hit.document
-    return documents.Document(
-        id=found.id, page_content=found.text, metadata={**found.metadata, **score}
-    )
+    return restored(hit.document, **score)
+
+
+def restored(document: Document, **more: Any) -> documents.Document:
+    """A document of an index as LangChain's, with more metadata if given."""
+    metadata = {**document.metadata, **more}
+    return documents.Document(id=document.id, page_content=document.text, metadata=metadata)
+
+
+def with_ids(
+    given: Iterable[documents.Document], ids: Iterable[str | None] | None
+) -> list[Document]:
+    """Documents as we index them, each under the id given for it, where there is one.
+
+    Raises:
+        TypeError: One document or one string where several belong, or no LangChain document.
+        ValueError: Not as many ids as documents.
+    """
+    if isinstance(given, str | documents.Document):
+        raise TypeError(
+            f"documents is one {type(given).__name__}; a list of Document belongs there"
+        )
+    found = list(map(from_langchain, given))
+    if ids is None:
+        return found
+    _refuse_string(ids, "ids")
+    chosen = _as_many(ids, None, len(found), "ids", of="documents")
+    return [
+        document if id_ is None else replace(document, id=id_)
+        for document, id_ in zip(found, chosen, strict=True)
+    ]
 
 
 def with_metadata(document: documents.Document, **values: Any) -> documents.Document:
@@ -57,9 +86,8 @@ def zip_documents(
         TypeError: A bare string where a sequence belongs.
         ValueError: Not as many metadata or ids as texts.
     """
-    for name, value in (("texts", texts), ("ids", ids)):
-        if isinstance(value, str):
-            raise TypeError(f"{name} is one string; several belong there: [{name}]")
+    _refuse_string(texts, "texts")
+    _refuse_string(ids, "ids")
     rows = list(texts)
     return [
         documents.Document(id=id_, page_content=text, metadata=metadata)
@@ -72,13 +100,42 @@ def zip_documents(
     ]
 
 
-def _as_many(given: Iterable[Any] | None, default: Any, count: int, name: str) -> Iterator[Any]:
+def _refuse_string(value: object, name: str) -> None:
+    if isinstance(value, str):
+        raise TypeError(f"{name} is one string; several belong there: [{name}]")
+
+
+def _as_many(
+    given: Iterable[Any] | None, default: Any, count: int, name: str, *, of: str = "texts"
+) -> Iterator[Any]:
     if given is None:
         return repeat(default, count)
     values = list(given)
     if len(values) != count:
-        raise ValueError(f"{count} texts, but {len(values)} {name}: give one for each text")
+        raise ValueError(f"{count} {of}, but {len(values)} {name}: give one for each")
     return iter(values)
+
+
+def refuse_unknown(method: str, given: Mapping[str, Any], known: str) -> None:
+    """Refuse what LangChain's signatures let through and nothing would read.
+
+    Raises:
+        TypeError: There is something.
+    """
+    if given:
+        raise TypeError(f"{method}() takes {known}; it got {', '.join(given)}, which it has not")
+
+
+def model_of(retriever: Retriever) -> str:
+    """How LangSmith calls the model of a retriever."""
+    spec = retriever.encoder.spec
+    return spec.source or spec.family
+
+
+def unit(vector: Sequence[float]) -> list[float]:
+    """A vector at length 1, as stored ones are; one of zeros stays what it is."""
+    length = hypot(*vector) or 1.0
+    return [number / length for number in vector]
 
 
 def dense_rows(embeddings: Embeddings) -> list[list[float]]:

@@ -1,14 +1,21 @@
-"""The retriever for LangChain."""
+"""The retrievers for LangChain: over a `Retriever`, and behind a store's `as_retriever`."""
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from os import PathLike
 from typing import Any, Literal, Self
 
-from langchain_core import callbacks, documents, retrievers
+from langchain_core import callbacks, documents, retrievers, vectorstores
 from pydantic import ConfigDict, Field, PositiveInt
 
-from langchain_tercet.convert import OpenRetriever, from_langchain, to_langchain, zip_documents
+from langchain_tercet.convert import (
+    OpenRetriever,
+    from_langchain,
+    model_of,
+    to_langchain,
+    zip_documents,
+)
+from langchain_tercet.searches import Searches
 from tercet.embeddings import TextEncoder
 from tercet.filters import Expression, Filter
 from tercet.plans import Plan
@@ -134,10 +141,45 @@ class TercetRetriever(retrievers.BaseRetriever):
         return [to_langchain(hit, score_key=self.score_key) for hit in hits]
 
     def _get_ls_params(self, **kwargs: Any) -> retrievers.LangSmithRetrieverParams:
-        spec = self.retriever.encoder.spec
         return retrievers.LangSmithRetrieverParams(
             **super()._get_ls_params(**kwargs),
             ls_vector_store_provider="tercet",
             ls_embedding_provider="tercet",
-            ls_embedding_model=spec.source or spec.family,
+            ls_embedding_model=model_of(self.retriever),
+        )
+
+
+class TercetVectorStoreRetriever(vectorstores.VectorStoreRetriever):
+    """What `TercetVectorStore.as_retriever` gives: LangChain's own, deaf to no argument."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    vectorstore: Searches = Field(exclude=True, repr=False)
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: callbacks.CallbackManagerForRetrieverRun,
+        verbose: bool = False,  # `invoke` reads it and hands it on
+        **kwargs: Any,
+    ) -> list[documents.Document]:
+        del verbose
+        return super()._get_relevant_documents(query, run_manager=run_manager, **kwargs)
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: callbacks.AsyncCallbackManagerForRetrieverRun,
+        verbose: bool = False,
+        **kwargs: Any,
+    ) -> list[documents.Document]:
+        del verbose
+        return await super()._aget_relevant_documents(query, run_manager=run_manager, **kwargs)
+
+    def _get_ls_params(self, **kwargs: Any) -> retrievers.LangSmithRetrieverParams:
+        return retrievers.LangSmithRetrieverParams(
+            **super()._get_ls_params(**kwargs),
+            ls_embedding_model=model_of(self.vectorstore.retriever),
         )

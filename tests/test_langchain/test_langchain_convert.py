@@ -23,7 +23,13 @@ except ImportError as error:
 
 
 def test_the_public_names_are_sorted_and_there() -> None:
-    assert langchain_tercet.__all__ == ["TercetEmbeddings", "TercetReranker", "TercetRetriever"]
+    assert langchain_tercet.__all__ == [
+        "TercetEmbeddings",
+        "TercetReranker",
+        "TercetRetriever",
+        "TercetVectorStore",
+        "TercetVectorStoreRetriever",
+    ]
     assert all(hasattr(langchain_tercet, name) for name in langchain_tercet.__all__)
 
 

@@ -2,15 +2,18 @@
 
 from typing import Any
 
+import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.vectorstores import VectorStore
 from langchain_tests.integration_tests import (
     EmbeddingsIntegrationTests,
     RetrieversIntegrationTests,
+    VectorStoreIntegrationTests,
 )
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
-from langchain_tercet import TercetEmbeddings, TercetRetriever
+from langchain_tercet import TercetEmbeddings, TercetRetriever, TercetVectorStore
 from tercet.documents import Document
 from tercet.retriever import Retriever
 from tercet.testing.hash_encoder import HashEncoder
@@ -50,3 +53,15 @@ class TestStandardRetrieversIntegration(RetrieversIntegrationTests):
     @property
     def retriever_query_example(self) -> str:
         return "number 3"
+
+
+class TestStandardStoreOfThreeViews(VectorStoreIntegrationTests):
+    @pytest.fixture
+    def vectorstore(self) -> VectorStore:  # type: ignore[override]
+        return TercetVectorStore(retriever=Retriever.create(encoder=HashEncoder()))
+
+
+class TestStandardStoreOfOtherEmbeddings(VectorStoreIntegrationTests):
+    @pytest.fixture
+    def vectorstore(self) -> VectorStore:  # type: ignore[override]
+        return TercetVectorStore(embedding=self.get_embeddings())
