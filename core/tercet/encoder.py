@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from tercet.documents import replace_lone_surrogates
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
 from tercet.encoding.options import EncoderOptions
+from tercet.encoding.reporting import REMEDIES
 from tercet.encoding.streaming import Role
 from tercet.errors import check_texts
 from tercet.progress import progress
 
 if TYPE_CHECKING:
     from tercet.encoding.pipeline import Pipeline
-
-QUERY_REMEDY = "load the encoder with a larger query_tokens= to have them read whole"
-DOCUMENT_REMEDY = 'load the encoder with long_documents="windows" to have them encoded whole'
 
 PROBE_TEXT = "dimension"
 """What `CallableEncoder` has encoded to learn a dimension."""
@@ -53,9 +51,9 @@ class Encoder:
     def __init__(self, pipeline: "Pipeline", spec: EncoderSpec) -> None:
         """Take a loaded model; `from_pretrained` is the usual way."""
         self._pipeline, self._spec = pipeline, spec
-        self._queries = Role(pipeline, pipeline.prepare_queries, spec, None, QUERY_REMEDY)
+        self._queries = Role(pipeline, pipeline.prepare_queries, spec, None, REMEDIES["queries"])
         self._documents = Role(
-            pipeline, pipeline.prepare_documents, spec, spec.document_id, DOCUMENT_REMEDY
+            pipeline, pipeline.prepare_documents, spec, spec.document_id, REMEDIES["documents"]
         )
 
     @classmethod
@@ -101,7 +99,9 @@ class Encoder:
             device: "cpu", "cuda", "cuda:1"; None takes CUDA where there is one.
             dtype: "float32" is exact; "bfloat16", "float16"; "auto" is the fastest of the device
                 that keeps rankings.
-            quantize: None: weights as they are.
+            quantize: None: weights as they are; "int8" on a CPU: a quarter of the memory, each
+                token's activations with a scale of their own. Document vectors have another
+                `document_id` then.
             long_documents: "auto", "plain", "mcls" or "windows".
             query_tokens: Tokens of a query; None for what the model was published with.
             document_tokens: Most tokens of a document in one pass; None for the model's own.
@@ -167,6 +167,21 @@ class Encoder:
         """
         return self._documents.whole(texts, show_progress=show_progress)
 
+    def encode_queries_iter(
+        self, texts: Iterable[str], *, show_progress: bool = False
+    ) -> Iterator[Embeddings]:
+        """The views of a stream of queries, as `encode_documents_iter` gives those of documents.
+
+        Args:
+            texts: The queries; read as they are needed.
+            show_progress: Draw a bar on stderr.
+
+        Raises:
+            TypeError: A bare string, or an item that is no string.
+            TextTooLongError: One would be cut, and the encoder was told to refuse that.
+        """
+        return _stream(self._queries, texts, show_progress=show_progress)
+
     def encode_documents_iter(
         self, texts: Iterable[str], *, show_progress: bool = False
     ) -> Iterator[Embeddings]:
@@ -182,9 +197,7 @@ class Encoder:
             TypeError: A bare string, or an item that is no string.
             TextTooLongError: One would be cut, and the encoder was told to refuse that.
         """
-        if isinstance(texts, str):
-            raise TypeError("texts is one string; an iterable of strings belongs there: [texts]")
-        return self._documents.stream(texts, show_progress=show_progress)
+        return _stream(self._documents, texts, show_progress=show_progress)
 
     def tokens(self, texts: Sequence[str]) -> list[list[Token]]:
         """The tokens of documents, one for each row of `multi_vector`.
@@ -234,6 +247,12 @@ class Encoder:
     def __repr__(self) -> str:
         views = "+".join(self.representations)
         return f"Encoder({self._spec.source!r}, views={views!r}, {self._pipeline.where})"
+
+
+def _stream(role: Role, texts: Iterable[str], *, show_progress: bool) -> Iterator[Embeddings]:
+    if isinstance(texts, str):
+        raise TypeError("texts is one string; an iterable of strings belongs there: [texts]")
+    return role.stream(texts, show_progress=show_progress)
 
 
 def _token(term: str, start: int, end: int) -> Token:

@@ -10,6 +10,12 @@ from tercet.documents import has_lone_surrogates, replace_lone_surrogates
 from tercet.encoding.options import OnTruncation
 from tercet.errors import TextTooLongError, TruncationWarning
 
+REMEDIES = {
+    "queries": "load the encoder with a larger query_tokens= to have them read whole",
+    "documents": 'load the encoder with long_documents="windows" to have them encoded whole',
+}
+"""What a caller may do to have texts of a role encoded whole."""
+
 SHOWN_CHARACTERS = 60
 """How much of a text a message shows."""
 
