@@ -21,6 +21,9 @@ Scalar = str | int | float | bool | None
 PARENT = "$parent"
 """The field that holds a document's `parent`."""
 
+DEPTH = 100
+"""Levels of a filter; Python's own stack ends at some hundreds."""
+
 
 class Operator(StrEnum):
     """What a comparison asks of a field; every other operator is made of these and `Not`."""
@@ -166,27 +169,64 @@ def parse_filter(given: Filter | None) -> Expression | None:
 
     Raises:
         TypeError: Neither a dictionary nor a tree.
-        ValueError: An unknown operator, or a value that its operator cannot use.
+        ValueError: An unknown operator, a value that its operator cannot use, or too many levels.
     """
-    if given is None or isinstance(given, Expression):
+    if given is None:
+        return None
+    expression = _parsed(given, 1)
+    fields_of(expression)  # the walk counts the levels of what F(...) built
+    return expression
+
+
+def fields_of(expression: Expression) -> list[str]:
+    """The fields that a filter names, each once, in the order of the filter."""
+    return list(dict.fromkeys(comparison.field for comparison in _comparisons(expression)))
+
+
+def _comparisons(expression: Expression) -> Iterator[Comparison]:
+    """The comparisons of a tree, from left to right.
+
+    Raises:
+        ValueError: The tree has too many levels.
+    """
+    stack = [(expression, 1)]
+    while stack:
+        node, depth = stack.pop()
+        _check_depth(depth)
+        if isinstance(node, Comparison):
+            yield node
+        elif isinstance(node, Not):
+            stack.append((node.part, depth + 1))
+        elif isinstance(node, And | Or):
+            stack.extend((part, depth + 1) for part in reversed(node.parts))
+
+
+def _check_depth(depth: int) -> None:
+    if depth > DEPTH:
+        raise ValueError(f"a filter is nested more than {DEPTH} deep: write it flatter")
+
+
+def _parsed(given: Filter, depth: int) -> Expression:
+    if isinstance(given, Expression):
         return given
     if not isinstance(given, Mapping):
         raise TypeError(f"a filter is a dictionary or built with F(...), not {given!r}")
-    return _join([_clause(name, value) for name, value in given.items()])
+    _check_depth(depth)
+    return _join([_clause(name, value, depth) for name, value in given.items()])
 
 
 def _join(parts: list[Expression]) -> Expression:
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
-def _clause(name: str, value: Any) -> Expression:
+def _clause(name: str, value: Any, depth: int) -> Expression:
     if name in ("$and", "$or"):
         if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
             raise ValueError(f"{name} takes a list of filters, not {value!r}")
-        parts = tuple(_required(part) for part in value)
+        parts = tuple(_required(part, depth) for part in value)
         return And(parts) if name == "$and" else Or(parts)
     if name == "$not":
-        return Not(_required(value))
+        return Not(_required(value, depth))
     if isinstance(value, Mapping):
         if not value:
             raise ValueError(f"the filter on {name!r} is empty; it takes {_operators()}")
@@ -194,11 +234,10 @@ def _clause(name: str, value: Any) -> Expression:
     return _compare(name, "$eq" if not _is_list(value) else "$in", value)
 
 
-def _required(given: Any) -> Expression:
-    expression = parse_filter(given)
-    if expression is None:
+def _required(given: Any, depth: int) -> Expression:
+    if given is None:
         raise ValueError("a filter is None inside $and, $or or $not")
-    return expression
+    return _parsed(given, depth + 1)
 
 
 def _compare(field: str, operator: str, value: Any) -> Expression:

@@ -2,7 +2,18 @@ from typing import Any
 
 import pytest
 
-from tercet.filters import And, Comparison, F, Not, Operator, Or, flatten, matches, parse_filter
+from tercet.filters import (
+    And,
+    Comparison,
+    F,
+    Not,
+    Operator,
+    Or,
+    fields_of,
+    flatten,
+    matches,
+    parse_filter,
+)
 
 DOCUMENT = {
     "lang": "en",
@@ -147,6 +158,22 @@ def test_nested_objects_are_flattened_by_dotted_path() -> None:
         "a.b.c": 1,
         "d": [1],
     }
+
+
+def test_deep_filters_are_refused_in_either_form() -> None:
+    dictionary: Any = {"a": 1}
+    tree = F("a") == 1
+    for _ in range(2000):
+        dictionary, tree = {"$not": dictionary}, ~tree
+    for given in (dictionary, tree, {"$and": [tree]}, {"$or": [dictionary]}):
+        with pytest.raises(ValueError, match="nested more than 100 deep: write it flatter"):
+            parse_filter(given)
+
+
+def test_the_fields_of_a_filter_are_told_once_each() -> None:
+    given = parse_filter({"$or": [{"a": 1, "b": 2}, {"$not": {"a": 3}}], "c": 4})
+    assert given is not None
+    assert fields_of(given) == ["a", "b", "c"]
 
 
 def test_what_is_no_expression_is_refused() -> None:

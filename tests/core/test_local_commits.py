@@ -181,7 +181,7 @@ def test_a_killed_compaction_changes_nothing(index: Index, path: Path) -> None:
     put(index, docs("a", "b"))
     put(index, docs("c"))
     index.delete(["b"])
-    code = KILLED.format(module="compaction", name="_move", after=True)
+    code = KILLED.format(module="compaction", name="_replace", after=True)
     code = code[: code.index("index.add")] + "index.compact()"
     killed = subprocess.run([sys.executable, "-c", code, str(path)], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -322,7 +322,7 @@ def test_a_merge_that_fails_does_not_undo_the_add(
     def full(*_: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(compaction, "_move", full)
+    monkeypatch.setattr(compaction, "_replace", full)
     for n in range(10):
         put(index, docs(f"d{n}"))
     assert len(index) == 10

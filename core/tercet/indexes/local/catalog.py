@@ -22,15 +22,13 @@ SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL UNIQUE, rows INTEGER NOT NULL,
-    sha256 TEXT NOT NULL, dead_since INTEGER
+    bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, dead_since INTEGER
 );
 CREATE TABLE documents (
-    key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, segment INTEGER NOT NULL,
-    row INTEGER NOT NULL, parent TEXT, text TEXT NOT NULL, header TEXT NOT NULL,
-    metadata TEXT NOT NULL, private TEXT NOT NULL,
+    key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, parent TEXT,
+    text TEXT NOT NULL, header TEXT NOT NULL, metadata TEXT NOT NULL, private TEXT NOT NULL,
     content_hash BLOB NOT NULL, row_hash BLOB NOT NULL
 );
-CREATE UNIQUE INDEX documents_by_row ON documents (segment, row, id);
 CREATE TABLE fields (
     name TEXT NOT NULL, type TEXT NOT NULL, value NOT NULL, document INTEGER NOT NULL,
     PRIMARY KEY (name, type, value, document)

@@ -2,90 +2,104 @@
 
 import math
 import sqlite3
-from collections import ChainMap, Counter
-from collections.abc import Callable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from tercet.embeddings import Representation
 from tercet.errors import TercetIndexError
 from tercet.indexes.local.catalog import Connections, next_generation
-from tercet.indexes.local.rows import row_hash
-from tercet.indexes.local.snapshot import COLUMNS, Part, Snapshots
+from tercet.indexes.local.snapshot import COLUMNS, Part
 from tercet.indexes.local.writer import Writer, insert_segment
 
 FANOUT = 8
-"""So many small segments of like size are merged."""
+"""So many segments of like size are merged."""
 
-SMALL = 512
-"""Rows from which on a segment waits for `compact`."""
+SMALLEST_BYTES = 1 << 14
+"""Segments up to this size are of the lowest tier."""
+
+MERGED_BYTES = 256 << 20
+"""A merge after a commit writes so much at most, about a second; `compact` does the rest."""
 
 
-def compact(
-    writer: Writer,
-    connections: Connections,
-    snapshots: Snapshots,
-    views: Sequence[Representation],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A live segment's key, and the bytes of its live rows."""
+
+    segment: int
+    bytes: int
+
+
+def compact(writer: Writer, connections: Connections, views: Sequence[Representation]) -> None:
     """Rewrite all live rows as one segment; readers of older snapshots are not disturbed."""
-    _merge(writer, connections, snapshots, views, choose=_everything)
-    with connections.reading() as reading, snapshots.lease(reading):
-        pass  # this index itself moves on
+    _merge(writer, connections, views, choose=_everything)
     with writer.held():
         pass  # taking the lock sweeps what no reader needs any more
 
 
-def merge_small(
-    writer: Writer,
-    connections: Connections,
-    snapshots: Snapshots,
-    views: Sequence[Representation],
-) -> None:
-    """After a commit: merge small segments of like size, so that many small adds stay few files.
+def merge_small(writer: Writer, connections: Connections, views: Sequence[Representation]) -> None:
+    """After a commit: merge segments of like size, so that many small adds stay few files.
 
-    What was added is safe already: where the merge fails, a later one will do it.
+    A document is written once a tier, and a call never writes more than `MERGED_BYTES`. What was
+    added is safe already: where a merge fails, a later one will do it.
     """
-    query = "SELECT rows FROM segments WHERE dead_since IS NULL"
+    room = MERGED_BYTES
     with suppress(TercetIndexError):
         while True:
             with connections.reading() as reading:
-                rows = [count for (count,) in reading.execute(query)]
-            if _crowded_tier(rows) is None:
+                crowd = _crowd(_sizes(reading), room)
+            if not crowd:
                 break
-            _merge(writer, connections, snapshots, views, choose=_crowded)
+            _merge(writer, connections, views, choose=partial(_among, {s.segment for s in crowd}))
+            room -= sum(size.bytes for size in crowd)
 
 
 def _everything(parts: Sequence[Part]) -> Sequence[Part]:
     return parts if len(parts) > 1 or any(not part.live.all() for part in parts) else ()
 
 
-def _crowded(parts: Sequence[Part]) -> Sequence[Part]:
-    tier = _crowded_tier([len(part.live) for part in parts])
-    return [part for part in parts if tier is not None and _tier(len(part.live)) == tier]
+def _among(keys: Collection[int], parts: Sequence[Part]) -> Sequence[Part]:
+    return [part for part in parts if part.key in keys]
 
 
-def _crowded_tier(rows: Sequence[int]) -> int | None:
-    """The smallest tier of small segments that holds too many, if one does."""
-    tiers = Counter(_tier(count) for count in rows if count < SMALL)
-    return min((tier for tier, count in tiers.items() if count >= FANOUT), default=None)
+def _sizes(connection: sqlite3.Connection) -> list[Size]:
+    query = (
+        "SELECT id, bytes * (rows - (SELECT count(*) FROM tombstones WHERE segment = id)) / rows "
+        "FROM segments WHERE dead_since IS NULL ORDER BY id"
+    )
+    return [Size(*row) for row in connection.execute(query)]
 
 
-def _tier(rows: int) -> int:
-    """Sizes by powers of the fan-out: 1 to 7, 8 to 63, 64 to 511."""
-    return int(math.log(max(rows, 1), FANOUT))
+def _crowd(sizes: Sequence[Size], room: int) -> Sequence[Size]:
+    """The oldest segments of the smallest tier that holds too many; none where it has no room."""
+    tiers: dict[int, list[Size]] = {}
+    for size in sizes:
+        tiers.setdefault(_tier(size.bytes), []).append(size)
+    for _, tier in sorted(tiers.items()):
+        crowd = tier[:FANOUT]
+        if len(crowd) == FANOUT and sum(size.bytes for size in crowd) <= room:
+            return crowd
+    return ()
+
+
+def _tier(size: int) -> int:
+    """Sizes by powers of the fan-out."""
+    return max(0, math.ceil(math.log(max(size, 1) / SMALLEST_BYTES, FANOUT)))
 
 
 def _merge(
     writer: Writer,
     connections: Connections,
-    snapshots: Snapshots,
     views: Sequence[Representation],
     *,
     choose: Callable[[Sequence[Part]], Sequence[Part]],
 ) -> None:
     with writer.held():
-        with connections.reading() as reading, snapshots.lease(reading) as snapshot:
+        with writer.looking() as (_, snapshot):
             parts = choose(snapshot.parts)
             live = [np.flatnonzero(part.live) for part in parts]
             if not parts:
@@ -98,27 +112,15 @@ def _merge(
                     for view in views
                 )
             )
-            written = writer.write(columns, sum(map(len, live)))
+            keys = [part.keys[rows] for part, rows in zip(parts, live, strict=True)]
+            written = writer.write(columns, np.concatenate(keys))
         with connections.writing() as connection:
-            _move(connection, parts, insert_segment(connection, written))
+            _replace(connection, parts)
+            insert_segment(connection, written)
 
 
-def _move(connection: sqlite3.Connection, parts: Sequence[Part], target: int) -> None:
-    """Let documents point to their new rows, and the old segments die."""
+def _replace(connection: sqlite3.Connection, parts: Sequence[Part]) -> None:
+    """Let segments die whose rows stand in another one; documents are found by their keys."""
+    update = "UPDATE segments SET dead_since = ? WHERE id = ?"
     generation = next_generation(connection)
-    query = "SELECT key, id, row, content_hash FROM documents WHERE segment = ?"
-    update = "UPDATE documents SET segment = ?, row = ?, row_hash = ? WHERE key = ?"
-    start = 0
-    for part in parts:
-        moved = np.cumsum(part.live) - 1 + start
-        connection.executemany(
-            update,
-            [
-                (target, int(moved[row]), row_hash(id_, target, int(moved[row]), content), key)
-                for key, id_, row, content in connection.execute(query, (part.key,)).fetchall()
-            ],
-        )
-        connection.execute(
-            "UPDATE segments SET dead_since = ? WHERE id = ?", (generation, part.key)
-        )
-        start += int(part.live.sum())
+    connection.executemany(update, [(generation, part.key) for part in parts])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tercet.errors import IndexCorruptError, IndexReadOnlyError, TercetIndexError
 
-DAMAGED = ("malformed", "not a database", "disk image", "no such table", "no such column")
+DAMAGED = ("malformed", "not a database", "disk image", "no such table", "no such column", "decode")
 FULL_OR_FAILED = ("disk I/O error", "disk is full")
 
 
@@ -38,6 +38,11 @@ def catalogue_faults(folder: Path) -> Iterator[None]:
                 "disk, and try again"
             ) from error
         raise TercetIndexError(f"the catalogue of the index at {folder}: {said}") from error
+
+
+def missing_segment(error: FileNotFoundError) -> IndexCorruptError:
+    """What to say of a segment that the catalogue names and the folder lacks."""
+    return IndexCorruptError(f"segment {error.filename} is missing; restore the file")
 
 
 @contextmanager

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from tercet.documents import AddReport, Document, clean
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
-from tercet.errors import IndexCorruptError, IndexReadOnlyError, check_texts
+from tercet.errors import IndexReadOnlyError, check_texts
 from tercet.filters import Expression, Filter, parse_filter
 from tercet.indexes.base import Index
 from tercet.indexes.checks import Dimensions, check_documents
 from tercet.indexes.local.catalog import Connections, read_generation, read_meta
 from tercet.indexes.local.compaction import compact, merge_small
-from tercet.indexes.local.fields import Condition
+from tercet.indexes.local.faults import missing_segment
 from tercet.indexes.local.folder import Opened, open_folder
 from tercet.indexes.local.rows import content_hash, ids_of, numbers_of, stored_hashes
-from tercet.indexes.local.search import LocalReader, warn_of_unknown_fields
+from tercet.indexes.local.search import LocalReader
 from tercet.indexes.local.snapshot import Rows, Snapshot, Snapshots
 from tercet.indexes.local.writer import Writer
 from tercet.indexes.reader import IndexStats
@@ -43,7 +43,9 @@ class LocalIndex(Index):
         self._read_only = opened.read_only
         self._dimensions = opened.meta.dimensions
         self._snapshots = Snapshots(opened.folder, self._representations, marked=opened.marked)
-        self._writer = Writer(opened.folder, opened.connections, self._representations, timeout)
+        self._writer = Writer(
+            opened.folder, opened.connections, self._snapshots, self._representations, timeout
+        )
         self._finalizer = weakref.finalize(self, _close, self._connections, self._snapshots)
 
     @classmethod
@@ -100,7 +102,7 @@ class LocalIndex(Index):
         return np.asarray(
             [
                 document.id in stored
-                and stored[document.id] == content_hash(clean(document), self._spec.document_id)
+                and stored[document.id][1] == content_hash(clean(document), self._spec.document_id)
                 for document in documents
             ],
             dtype=np.bool_,
@@ -109,15 +111,13 @@ class LocalIndex(Index):
     def ids(self, filter: Filter | None = None) -> list[str]:
         """Ids of all documents, or of those that pass, in the order of ids."""
         expression = parse_filter(filter)
-        with self._connections.reading() as connection:
-            if expression is None:
+        if expression is None:
+            with self._connections.reading() as connection:
                 found = connection.execute("SELECT id FROM documents ORDER BY id")
-            else:
-                condition = Condition(expression)
-                warn_of_unknown_fields(connection, condition)
-                query = f"SELECT id FROM documents WHERE {condition.sql} ORDER BY id"
-                found = connection.execute(query, condition.values)
-            return [id_ for (id_,) in found]
+                return [id_ for (id_,) in found]
+        with self.reading() as reader:
+            rows = reader.select(expression)
+            return sorted(ids_of(reader.connection, reader.snapshot, rows))
 
     def embeddings(self, ids: Sequence[str]) -> Embeddings:
         """Stored views of N documents, decoded, in the order asked."""
@@ -145,7 +145,7 @@ class LocalIndex(Index):
         if expression is None:
             raise TypeError("delete_where needs a filter; clear() removes all documents")
         self._check_writable()
-        return self._writer.delete_where(Condition(expression))
+        return self._writer.delete_where(expression)
 
     def clear(self) -> None:
         """Remove all documents."""
@@ -164,7 +164,8 @@ class LocalIndex(Index):
         sizes = dict.fromkeys([view.value for view in self._representations], 0)
         for part in parts:
             for name, array in part.segment.arrays.items():
-                sizes[name.partition(".")[0]] += array.nbytes
+                if (view := name.partition(".")[0]) in sizes:
+                    sizes[view] += array.nbytes
         catalogue = sum(path.stat().st_size for path in self._folder.glob("catalog.sqlite*"))
         return IndexStats(
             documents=live,
@@ -180,7 +181,7 @@ class LocalIndex(Index):
     def compact(self) -> None:
         """Rewrite the live rows as one segment, and give back the space of the others."""
         self._check_writable()
-        compact(self._writer, self._connections, self._snapshots, self._representations)
+        compact(self._writer, self._connections, self._representations)
 
     def close(self) -> None:
         """Let go of files and connections; closing twice is fine."""
@@ -191,8 +192,10 @@ class LocalIndex(Index):
 
     def _write(self, documents: Sequence[Document], embeddings: Embeddings) -> AddReport:
         self._check_writable()
-        report = self._writer.add(documents, embeddings)
-        merge_small(self._writer, self._connections, self._snapshots, self._representations)
+        report = AddReport()
+        for committed in self._writer.commits(documents, embeddings):
+            report += committed
+            merge_small(self._writer, self._connections, self._representations)
         return report
 
     def _check_writable(self) -> None:
@@ -212,9 +215,7 @@ class LocalIndex(Index):
                     snapshot = attempt.enter_context(self._snapshots.lease(connection))
                 except FileNotFoundError as error:
                     if generation == failed:
-                        raise IndexCorruptError(
-                            f"segment {error.filename} is missing; restore the file"
-                        ) from error
+                        raise missing_segment(error) from error
                     failed = generation
                 else:
                     stack.enter_context(attempt.pop_all())

@@ -15,7 +15,10 @@ from tercet.indexes.local.snapshot import Snapshot
 LISTED = "(SELECT value FROM json_each(?))"
 """A list of any length, bound as one JSON array."""
 
-INSERT = "INSERT INTO documents VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+Places = Sequence[tuple[int, int]]
+"""Segments by their keys, and rows in them."""
 
 
 def content_hash(document: Document, document_id: str | None) -> bytes:
@@ -32,10 +35,21 @@ def content_hash(document: Document, document_id: str | None) -> bytes:
     return hashlib.sha256(content.encode()).digest()
 
 
-def row_hash(id_: str, segment: int, row: int, content: bytes) -> bytes:
-    """Hash of a stored row: which document it is, where its vectors are, and its content."""
-    place = json.dumps([id_, segment, row]).encode()
-    return hashlib.sha256(place + content).digest()
+def row_hash(values: Iterable[str | bytes | int | float | None]) -> bytes:
+    """Hash of a stored row, of every byte in it; a text and its bytes count the same."""
+    digest = hashlib.sha256()
+    for value in values:
+        raw = value.encode() if isinstance(value, str) else value
+        kind, content = (b"t", raw) if isinstance(raw, bytes) else (b"n", repr(raw).encode())
+        digest.update(kind + len(content).to_bytes(8, "little") + content)
+    return digest.digest()
+
+
+def next_key(connection: sqlite3.Connection) -> int:
+    """The key of the next document; no key is given twice, also after its document is gone."""
+    query = "SELECT seq FROM sqlite_sequence WHERE name = 'documents'"
+    found = connection.execute(query).fetchone()
+    return int(found[0]) + 1 if found else 1
 
 
 def insert_documents(
@@ -43,51 +57,53 @@ def insert_documents(
     documents: Sequence[Document],
     hashes: Sequence[bytes],
     *,
-    segment: int,
+    first_key: int,
 ) -> None:
-    """Insert documents as rows 0 to N of a segment, with the fields that filters look at."""
-    for row, (document, content) in enumerate(zip(documents, hashes, strict=True)):
+    """Insert documents under ascending keys, with the fields that filters look at."""
+    rows, fields = [], []
+    for key, (document, content) in enumerate(zip(documents, hashes, strict=True), first_key):
         metadata = json.dumps(dict(document.metadata), ensure_ascii=False)
         values = (
+            key,
             document.id,
-            segment,
-            row,
             document.parent,
             document.text,
             document.header,
             metadata,
             json.dumps(dict(document.private), ensure_ascii=False),
             content,
-            row_hash(document.id, segment, row, content),
         )
-        key = connection.execute(INSERT, values).lastrowid
-        fields = field_rows(json.loads(metadata), document.parent)
-        connection.executemany(
-            "INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?)", [(*f, key) for f in fields]
-        )
+        rows.append((*values, row_hash(values)))
+        found = field_rows(json.loads(metadata), document.parent)
+        fields += [(*field, key) for field in found]
+    connection.executemany(INSERT, rows)
+    connection.executemany("INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?)", fields)
 
 
-def remove_documents(connection: sqlite3.Connection, keys: Sequence[int], generation: int) -> None:
+def remove_documents(
+    connection: sqlite3.Connection, keys: Sequence[int], places: Places, generation: int
+) -> None:
     """Leave tombstones for documents, and let segments die that hold nothing else."""
-    listed = (json.dumps(keys),)
-    connection.execute(
-        f"INSERT INTO tombstones SELECT segment, row, ? FROM documents WHERE key IN {LISTED}",
-        (generation, *listed),
+    connection.executemany(
+        "INSERT INTO tombstones VALUES (?, ?, ?)", [(*place, generation) for place in places]
     )
+    listed = (json.dumps(keys),)
     connection.execute(f"DELETE FROM fields WHERE document IN {LISTED}", listed)
     connection.execute(f"DELETE FROM documents WHERE key IN {LISTED}", listed)
-    connection.execute(
-        "UPDATE segments SET dead_since = ?1 WHERE dead_since IS NULL AND id IN "
-        "(SELECT DISTINCT segment FROM tombstones WHERE generation = ?1) AND rows = "
-        "(SELECT count(*) FROM tombstones WHERE segment = segments.id)",
-        (generation,),
+    connection.executemany(
+        "UPDATE segments SET dead_since = ?1 WHERE id = ?2 AND dead_since IS NULL AND rows = "
+        "(SELECT count(*) FROM tombstones WHERE segment = ?2)",
+        [(generation, segment) for segment in {segment for segment, _ in places}],
     )
 
 
-def stored_hashes(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, bytes]:
-    """Content hashes of the documents found, by id."""
-    query = f"SELECT id, content_hash FROM documents WHERE id IN {LISTED}"
-    return dict(connection.execute(query, (_listed(ids),)))
+def stored_hashes(
+    connection: sqlite3.Connection, ids: Sequence[str]
+) -> dict[str, tuple[int, bytes]]:
+    """Keys and content hashes of the documents found, by id."""
+    query = f"SELECT id, key, content_hash FROM documents WHERE id IN {LISTED}"
+    found = connection.execute(query, (_listed(ids),))
+    return {id_: (key, content) for id_, key, content in found}
 
 
 def keys_of(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
@@ -117,27 +133,25 @@ def numbers_of(
     Raises:
         LookupError: The index lacks one of them.
     """
-    query = f"SELECT id, segment, row FROM documents WHERE id IN {LISTED}"
-    found = {i: (segment, row) for i, segment, row in connection.execute(query, (_listed(ids),))}
+    query = f"SELECT id, key FROM documents WHERE id IN {LISTED}"
+    found = dict(connection.execute(query, (_listed(ids),)))
     missing = [id_ for id_ in ids if id_ not in found]
     if missing:
         raise LookupError(
             f"{len(missing)} of {len(ids)} documents are not in the index; the first is "
             f"{missing[0]!r}"
         )
-    return snapshot.number([found[id_] for id_ in ids])
+    return snapshot.number(np.asarray([found[id_] for id_ in ids], dtype=np.int64))
 
 
 def ids_of(
     connection: sqlite3.Connection, snapshot: Snapshot, rows: NDArray[np.int64]
 ) -> list[str]:
     """Ids of live rows, in the order given."""
-    query = f"SELECT row, id FROM documents WHERE segment = ? AND row IN {LISTED}"
-    ids = np.empty(len(rows), dtype=object)
-    for part, positions, own in snapshot.split(rows):
-        found = dict(connection.execute(query, (part.key, json.dumps(own.tolist()))))
-        ids[positions] = [found[row] for row in own.tolist()]
-    return list(ids)
+    keys = snapshot.keys[rows].tolist()
+    query = f"SELECT key, id FROM documents WHERE key IN {LISTED}"
+    found = dict(connection.execute(query, (json.dumps(keys),)))
+    return [found[key] for key in keys]
 
 
 def _listed(ids: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 import heapq
 import sqlite3
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +12,8 @@ from tercet.documents import Document
 from tercet.embeddings import Embeddings, Representation
 from tercet.filters import Expression
 from tercet.fusion import Candidates
-from tercet.indexes.local.fields import Condition
 from tercet.indexes.local.rows import fetch_documents, ids_of, numbers_of
+from tercet.indexes.local.selection import select, warn_of_unknown_fields
 from tercet.indexes.local.snapshot import Rows, Snapshot
 from tercet.plans import Plan
 
@@ -74,11 +73,8 @@ class LocalReader:
         """Numbers of the live rows that pass, ascending."""
         if filter is None:
             return self.snapshot.live
-        condition = Condition(filter)
-        warn_of_unknown_fields(self.connection, condition)
-        query = f"SELECT segment, row FROM documents WHERE {condition.sql}"
-        places = self.connection.execute(query, condition.values).fetchall()
-        return np.sort(self.snapshot.number(places))
+        warn_of_unknown_fields(self.connection, filter)
+        return select(self.connection, self.snapshot, filter)
 
     def _collect(self, queries: Embeddings, plan: Plan, rows: Rows) -> list[Candidates]:
         scores = {view: self._scores(view, queries, rows) for view in plan.candidates}
@@ -137,17 +133,6 @@ class LocalReader:
             return self.snapshot.score(view, queries, rows)
         scores = self.snapshot.scan(view, queries)
         return scores if len(rows) == total else scores[:, rows]
-
-
-def warn_of_unknown_fields(connection: sqlite3.Connection, condition: Condition) -> None:
-    """Warn once where a filter names fields that no document has."""
-    if connection.execute("SELECT 1 FROM documents LIMIT 1").fetchone() is None:
-        return
-    query = "SELECT 1 FROM fields WHERE name = ? LIMIT 1"
-    unknown = [n for n in condition.names if connection.execute(query, (n,)).fetchone() is None]
-    if unknown:
-        names = ", ".join(map(repr, unknown))
-        warnings.warn(f"the filter names {names}, which no document of the index has", stacklevel=2)
 
 
 def level(scores: Scores) -> Scores:

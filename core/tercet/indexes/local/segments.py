@@ -26,6 +26,9 @@ NAMES: Mapping[str, np.dtype[Any]] = {
 }
 """The element types of safetensors that segments use."""
 
+KEYS, KEYS_CODEC = "keys", "int64"
+"""Every segment says which document of the catalogue each of its rows belongs to."""
+
 LENGTH_BYTES = 8
 """A safetensors file starts with the length of its JSON header, as one little-endian word."""
 
@@ -65,6 +68,7 @@ class Written:
 
     file: str
     rows: int
+    bytes: int
     sha256: str
 
 
@@ -115,11 +119,12 @@ def write_segment(path: Path, columns: Mapping[str, Column], *, rows: int) -> Wr
                     _put(file, digest, whole.reshape(-1).view(np.uint8).data)
             file.flush()
             os.fsync(file.fileno())
+            size = file.tell()
         sync_folder(path.parent)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return Written(path.name, rows, digest.hexdigest())
+    return Written(path.name, rows, size, digest.hexdigest())
 
 
 def _put(file: BinaryIO, digest: Any, content: bytes | memoryview) -> None:

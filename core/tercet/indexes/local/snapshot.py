@@ -1,9 +1,9 @@
 """Snapshots: the live segments of one generation, mapped, as one sequence of rows."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -19,7 +19,7 @@ from tercet.indexes.local.catalog import read_generation
 from tercet.indexes.local.dense import DenseColumn
 from tercet.indexes.local.multi_vector import MultiVectorColumn
 from tercet.indexes.local.readers import ReaderMark
-from tercet.indexes.local.segments import Column, Segment, open_segment
+from tercet.indexes.local.segments import KEYS, KEYS_CODEC, Column, Segment, open_segment
 from tercet.indexes.local.sparse import SparseColumn
 
 Rows = NDArray[np.int64]
@@ -68,12 +68,14 @@ class Part:
         key: The segment's key in the catalogue.
         segment: Its mapped file.
         columns: Its views.
+        keys: Which document of the catalogue each row belongs to, [rows].
         live: Which rows are neither deleted nor replaced, [rows].
     """
 
     key: int
     segment: Segment
     columns: Mapping[Representation, ViewColumn]
+    keys: Rows
     live: NDArray[np.bool_]
 
 
@@ -84,10 +86,12 @@ class Snapshot:
     Attributes:
         generation: The commit that it shows.
         parts: The segments.
+        passing: Which rows passed a comparison of a filter, kept for the next, [rows] each.
     """
 
     generation: int
     parts: tuple[Part, ...]
+    passing: dict[Hashable, NDArray[np.bool_]] = field(default_factory=dict, init=False)
     leases: int = field(default=0, init=False)
     mark: ReaderMark | None = field(default=None, init=False)
 
@@ -102,12 +106,33 @@ class Snapshot:
         masks = [part.live for part in self.parts]
         return np.flatnonzero(np.concatenate(masks)) if masks else np.empty(0, dtype=np.int64)
 
-    def number(self, places: Sequence[tuple[int, int]]) -> Rows:
-        """Row numbers of (segment key, row)."""
-        keys = np.asarray([part.key for part in self.parts], dtype=np.int64)  # ascending
-        pairs = np.asarray(places, dtype=np.int64).reshape(-1, 2)
-        numbers: Rows = self.bases[np.searchsorted(keys, pairs[:, 0])] + pairs[:, 1]
+    @cached_property
+    def keys(self) -> Rows:
+        """Which document of the catalogue each row belongs to, [rows]."""
+        return np.concatenate([np.empty(0, dtype=np.int64), *(part.keys for part in self.parts)])
+
+    @cached_property
+    def by_key(self) -> Rows:
+        """All row numbers in the order of their documents' keys, [rows]."""
+        return np.argsort(self.keys, kind="stable")  # nearly sorted as a rule, and then fast
+
+    def number(self, keys: Rows) -> Rows:
+        """Row numbers of documents, by their keys.
+
+        Raises:
+            IndexCorruptError: No segment has a row for one of them.
+        """
+        places = np.searchsorted(self.keys, keys, sorter=self.by_key)
+        numbers: Rows = self.by_key[places[places < len(self.keys)]]
+        if not np.array_equal(self.keys[numbers], keys):
+            raise IndexCorruptError(
+                "a document of the catalogue has no row in any segment; tercet check tells more"
+            )
         return numbers
+
+    def places(self, rows: Rows) -> list[tuple[int, int]]:
+        """The key of the segment that holds each row, and the row's number there."""
+        return [(part.key, row) for part, _, own in self.split(rows) for row in own.tolist()]
 
     def split(self, rows: Rows) -> Iterator[tuple[Part, NDArray[np.int64], Rows]]:
         """For each segment that holds some of the rows: where they stand in `rows`, and its own."""
@@ -235,7 +260,8 @@ class Snapshots:
     def _open(self, key: int, file: str, rows: int) -> Part:
         segment = open_segment(self._folder / "segments" / file, rows=rows)
         columns = {view: COLUMNS[view](segment) for view in self._representations}
-        return Part(key, segment, columns, np.ones(rows, dtype=np.bool_))
+        keys = segment.array(KEYS, KEYS_CODEC)
+        return Part(key, segment, columns, keys, np.ones(rows, dtype=np.bool_))
 
 
 def _tombstones(connection: sqlite3.Connection, segment: int, *, since: int) -> Rows:
@@ -253,4 +279,4 @@ def _without(part: Part, dead: Rows) -> Part:
         )
     live = part.live.copy()
     live[dead] = False
-    return Part(part.key, part.segment, part.columns, live)
+    return replace(part, live=live)

@@ -7,7 +7,7 @@ the writer's lock sweeps them away.
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +15,31 @@ from numpy.typing import NDArray
 
 from tercet.documents import AddReport, Document
 from tercet.embeddings import Embeddings, Representation
+from tercet.filters import Expression
 from tercet.indexes.checks import check_dimensions, dimensions_of
 from tercet.indexes.local.catalog import Connections, learn_dimensions, next_generation
-from tercet.indexes.local.faults import writing_faults
-from tercet.indexes.local.fields import Condition
+from tercet.indexes.local.faults import missing_segment, writing_faults
 from tercet.indexes.local.lock import WriterLock
 from tercet.indexes.local.readers import oldest_read
 from tercet.indexes.local.rows import (
+    Places,
     content_hash,
     insert_documents,
     keys_of,
+    next_key,
     remove_documents,
     stored_hashes,
 )
-from tercet.indexes.local.segments import Column, Written, write_segment
-from tercet.indexes.local.snapshot import COLUMNS
+from tercet.indexes.local.segments import KEYS, KEYS_CODEC, Column, Written, write_segment
+from tercet.indexes.local.selection import select
+from tercet.indexes.local.snapshot import COLUMNS, Snapshot, Snapshots
 
 BATCH_DOCUMENTS = 1000
 BATCH_BYTES = 64 << 20
 """A commit holds so many documents, or so many bytes of texts and vectors, whichever is less."""
+
+NEW = (0, b"")
+"""What the catalogue knows of a document that it does not have."""
 
 
 class Writer:
@@ -43,11 +49,13 @@ class Writer:
         self,
         folder: Path,
         connections: Connections,
+        snapshots: Snapshots,
         views: Sequence[Representation],
         timeout: float,
     ) -> None:
         self._folder = folder
         self._connections = connections
+        self._snapshots = snapshots
         self._views = views
         self._lock = WriterLock(folder, timeout=timeout)
 
@@ -58,25 +66,42 @@ class Writer:
             self._sweep()
             yield
 
-    def add(self, documents: Sequence[Document], embeddings: Embeddings) -> AddReport:
-        """Write documents with distinct ids, commit by commit."""
-        report = AddReport()
+    @contextmanager
+    def looking(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:
+        """The index as it is; the lock must be held, so that no sweep comes between.
+
+        Raises:
+            IndexCorruptError: A segment is damaged or missing.
+        """
+        with self._connections.reading() as connection, ExitStack() as stack:
+            try:
+                snapshot = stack.enter_context(self._snapshots.lease(connection))
+            except FileNotFoundError as error:
+                raise missing_segment(error) from error
+            yield connection, snapshot
+
+    def commits(self, documents: Sequence[Document], embeddings: Embeddings) -> Iterator[AddReport]:
+        """Write documents with distinct ids, commit by commit; what each has done."""
         for start, stop in _batches(documents, embeddings):
             with self.held():
-                report += self._add(documents[start:stop], embeddings, start)
-        return report
+                report = self._add(documents[start:stop], embeddings, start)
+            yield report
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents; how many were there."""
-        with self.held(), self._connections.writing() as connection:
-            return _remove(connection, keys_of(connection, ids))
+        with self.held():
+            with self.looking() as (connection, snapshot):
+                keys = keys_of(connection, ids)
+                places = snapshot.places(snapshot.number(np.asarray(keys, dtype=np.int64)))
+            return self._remove(keys, places)
 
-    def delete_where(self, condition: Condition) -> int:
+    def delete_where(self, expression: Expression) -> int:
         """Remove the documents that pass; how many there were."""
-        query = f"SELECT key FROM documents WHERE {condition.sql}"
-        with self.held(), self._connections.writing() as connection:
-            keys = [key for (key,) in connection.execute(query, condition.values)]
-            return _remove(connection, keys)
+        with self.held():
+            with self.looking() as (connection, snapshot):
+                rows = select(connection, snapshot, expression)
+                keys, places = snapshot.keys[rows].tolist(), snapshot.places(rows)
+            return self._remove(keys, places)
 
     def clear(self) -> None:
         """Remove all documents."""
@@ -87,52 +112,67 @@ class Writer:
             for table in ("documents", "fields", "tombstones"):
                 connection.execute(f"DELETE FROM {table}")
 
-    def write(self, columns: Mapping[str, Column], rows: int) -> Written:
+    def write(self, columns: Mapping[str, Column], keys: NDArray[np.int64]) -> Written:
         """Write and sync a segment that is not live yet; the lock must be held."""
         path = self._folder / "segments" / f"{uuid.uuid4().hex}.safetensors"
-        return write_segment(path, columns, rows=rows)
+        whole = {**columns, KEYS: Column.of(KEYS_CODEC, keys)}
+        return write_segment(path, whole, rows=len(keys))
 
     def _add(self, documents: Sequence[Document], embeddings: Embeddings, start: int) -> AddReport:
         hashes = [content_hash(document, embeddings.document_id) for document in documents]
         with self._connections.reading() as connection:
             stored = stored_hashes(connection, [document.id for document in documents])
+            first_key = next_key(connection)
         fresh = [
             row
             for row, document in enumerate(documents)
             # Vectors that name no model may differ for the same text: they are never skipped.
-            if embeddings.document_id is None or stored.get(document.id) != hashes[row]
+            if embeddings.document_id is None or stored.get(document.id, NEW)[1] != hashes[row]
         ]
         if not fresh:
             return AddReport(skipped=len(documents))
         chosen = [documents[row] for row in fresh]
-        written = self._write_batch(embeddings.take(np.asarray(fresh) + start))
+        replaced = [stored[document.id][0] for document in chosen if document.id in stored]
+        places = self._places(replaced) if replaced else []
+        keys = np.arange(first_key, first_key + len(fresh), dtype=np.int64)
+        written = self._write_batch(embeddings.take(np.asarray(fresh) + start), keys)
         try:
             with self._connections.writing() as connection:
                 learned = learn_dimensions(connection, dimensions_of(embeddings))
                 check_dimensions(embeddings, learned.dimensions, name="documents")
-                replaced = [document.id for document in chosen if document.id in stored]
                 generation = next_generation(connection)
-                remove_documents(connection, keys_of(connection, replaced), generation)
-                segment = insert_segment(connection, written)
-                insert_documents(
-                    connection, chosen, [hashes[row] for row in fresh], segment=segment
-                )
+                remove_documents(connection, replaced, places, generation)
+                insert_segment(connection, written)
+                inserted = [hashes[row] for row in fresh]
+                insert_documents(connection, chosen, inserted, first_key=first_key)
         except BaseException:
             (self._folder / "segments" / written.file).unlink(missing_ok=True)
             raise
         return AddReport(len(fresh), len(replaced), len(documents) - len(fresh))
 
-    def _write_batch(self, embeddings: Embeddings) -> Written:
+    def _places(self, keys: Sequence[int]) -> Places:
+        with self.looking() as (_, snapshot):
+            return snapshot.places(snapshot.number(np.asarray(keys, dtype=np.int64)))
+
+    def _remove(self, keys: Sequence[int], places: Places) -> int:
+        if keys:
+            with self._connections.writing() as connection:
+                remove_documents(connection, keys, places, next_generation(connection))
+        return len(keys)
+
+    def _write_batch(self, embeddings: Embeddings, keys: NDArray[np.int64]) -> Written:
         columns: dict[str, Column] = {}
         for view in self._views:
             columns |= COLUMNS[view].store(getattr(embeddings, view.value))
-        return self.write(columns, len(embeddings))
+        return self.write(columns, keys)
 
     def _sweep(self) -> None:
         """Remove segments that died before any living reader, and files that no row names."""
         with self._connections.connection() as connection:
             dying = "SELECT count(*) FROM segments WHERE dead_since IS NOT NULL"
             if connection.execute(dying).fetchone()[0]:
+                with self.looking():
+                    pass  # the snapshot of this index itself moves on
                 oldest = oldest_read(self._folder / "readers")
                 forget_dead(connection, oldest)
             named = {file for (file,) in connection.execute("SELECT file FROM segments")}
@@ -143,8 +183,9 @@ class Writer:
 
 def insert_segment(connection: sqlite3.Connection, written: Written) -> int:
     """Make a segment live; its key."""
-    insert = "INSERT INTO segments VALUES (NULL, ?, ?, ?, NULL)"
-    key = connection.execute(insert, (written.file, written.rows, written.sha256)).lastrowid
+    insert = "INSERT INTO segments VALUES (NULL, ?, ?, ?, ?, NULL)"
+    values = (written.file, written.rows, written.bytes, written.sha256)
+    key = connection.execute(insert, values).lastrowid
     return int(key or 0)
 
 
@@ -157,12 +198,6 @@ def forget_dead(connection: sqlite3.Connection, oldest: int | None) -> None:
     connection.execute(f"DELETE FROM tombstones WHERE segment IN ({chosen})", (oldest,))
     connection.execute(f"DELETE FROM segments WHERE id IN ({chosen})", (oldest,))
     connection.execute("COMMIT")
-
-
-def _remove(connection: sqlite3.Connection, keys: Sequence[int]) -> int:
-    if keys:
-        remove_documents(connection, keys, next_generation(connection))
-    return len(keys)
 
 
 def _batches(documents: Sequence[Document], embeddings: Embeddings) -> Iterator[tuple[int, int]]:
