@@ -6,6 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 from llama_index.core import schema
 from llama_index.core.base.embeddings.base import mean_agg
+from llama_index.core.storage.docstore.utils import doc_to_json
 from llama_index.core.vector_stores.types import (
     FilterCondition,
     FilterOperator,
@@ -20,6 +21,7 @@ from tercet.encoder import Encoder
 from tercet.errors import MissingViewError, check_methods
 from tercet.filters import And, Expression, F, Not, Or
 from tercet.ranking import Hit, Ranking
+from tercet.retriever import Retriever
 
 PRIVATE = "llama_index"
 """Under this key of `Document.private` stands what a node has beyond text and metadata."""
@@ -130,6 +132,8 @@ def _header(node: schema.BaseNode) -> str:
 
 def _without_content(node: schema.BaseNode) -> dict[str, Any]:
     values = node.model_dump(mode="json")
+    if isinstance(node, schema.IndexNode) and isinstance(node.obj, schema.BaseNode):
+        values["obj"] = doc_to_json(node.obj)  # LlamaIndex 0.13 would not read the plain form
     for name in ("id_", "text", "metadata", "embedding", MISSPELT):
         values.pop(name, None)
     resource = values.get("text_resource")
@@ -161,6 +165,11 @@ def dense_rows(embeddings: Embeddings) -> list[list[float]]:
     return rows
 
 
+def sparse_rows(embeddings: Embeddings) -> list[dict[int, float]]:
+    """The lexical weights as mappings from term id to weight; there is such a view."""
+    return [] if embeddings.sparse is None else embeddings.sparse.to_dicts()
+
+
 def query_views(query: schema.QueryBundle, encoder: TextEncoder) -> Embeddings | None:
     """The dense view that a query brings along, as in HyDE; None where it brings none."""
     if query.embedding is not None:
@@ -175,8 +184,14 @@ def from_metadata_filters(filters: MetadataFilters | None) -> Expression | None:
     """LlamaIndex's filters as ours; without any condition they restrict nothing.
 
     Raises:
+        TypeError: Something else, a dictionary above all.
         ValueError: A value that its operator cannot use.
     """
+    if not isinstance(filters, MetadataFilters | None):
+        raise TypeError(
+            f"filters is {filters!r}; MetadataFilters belong there: "
+            "MetadataFilters(filters=[MetadataFilter(key=..., value=...)])"
+        )
     return None if filters is None or not filters.filters else _group(filters)
 
 
@@ -256,5 +271,13 @@ def _loaded(encoder: object, info: ValidationInfo) -> object:
     return Encoder.from_pretrained(model)
 
 
+def _retriever(retriever: object) -> object:
+    check_methods(retriever, ("retrieve", "aretrieve"), name="retriever")
+    return retriever
+
+
 LoadedEncoder = Annotated[TextEncoder, SkipValidation, AfterValidator(_loaded)]
 """A field that holds an encoder, loaded by the field before it where none is given."""
+
+OpenRetriever = Annotated[Retriever, SkipValidation, AfterValidator(_retriever)]
+"""A field that holds a retriever, looked at no closer than its methods."""

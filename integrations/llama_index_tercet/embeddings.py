@@ -1,20 +1,16 @@
 """The dense embedding model for LlamaIndex."""
 
-import asyncio
-from typing import Any, NoReturn, Self
+from typing import ClassVar, Self
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import model_validator
 
-from llama_index_tercet.convert import (
-    LoadedEncoder,
-    dense_rows,
-    refuse_pickling,
-    without_class_name,
-)
+from llama_index_tercet.convert import dense_rows
+from llama_index_tercet.one_view import OneView
+from tercet.embeddings import Representation
 
 
-class TercetEmbedding(BaseEmbedding):
+class TercetEmbedding(OneView, BaseEmbedding):
     """Gives LlamaIndex the dense view of an encoder; queries and documents are told apart.
 
     Attributes:
@@ -25,31 +21,16 @@ class TercetEmbedding(BaseEmbedding):
             encoder; a value of another encoder is refused.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
-    model_name: str = ""
-    embed_batch_size: int = Field(default=256, gt=0, le=2048)
-    encoder: LoadedEncoder = Field(default=None, validate_default=True, exclude=True, repr=False)
-    document_id: str | None = None
-
-    _drop = model_validator(mode="before")(without_class_name)
+    view: ClassVar[Representation] = Representation.DENSE
 
     @model_validator(mode="after")
-    def _identify(self) -> Self:
-        spec = self.encoder.spec
-        if self.document_id not in (None, spec.document_id):
-            raise ValueError(
-                f"document_id is {self.document_id!r}, but {self.model_name} with these options "
-                f"makes vectors of {spec.document_id!r}: pass the encoder that was used"
-            )
+    def _refuse_cache(self) -> Self:
         if self.embeddings_cache is not None:
             raise ValueError(
                 "embeddings_cache keys by the text alone and would give a query the vector of an "
                 "equal document, or of another model: leave it out (an IngestionPipeline's own "
                 "cache is safe)"
             )
-        self.model_name = spec.source or spec.family
-        self.document_id = spec.document_id
         return self
 
     @classmethod
@@ -58,25 +39,19 @@ class TercetEmbedding(BaseEmbedding):
         return "TercetEmbedding"
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        return dense_rows(self.encoder.encode_queries([query]))[0]
+        return dense_rows(self._shared.encode_queries([query]))[0]
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return self._get_text_embeddings([text])[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return dense_rows(self.encoder.encode_documents(texts))
+        return dense_rows(self._shared.encode_documents(texts))
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
-        return await asyncio.to_thread(self._get_query_embedding, query)
+        return dense_rows(await self._shared.aencode_queries([query]))[0]
 
     async def _aget_text_embedding(self, text: str) -> list[float]:
-        return await asyncio.to_thread(self._get_text_embedding, text)
+        return (await self._aget_text_embeddings([text]))[0]
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await asyncio.to_thread(self._get_text_embeddings, texts)
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return self.model_copy()
-
-    def __reduce__(self) -> NoReturn:
-        refuse_pickling(self)
+        return dense_rows(await self._shared.aencode_documents(texts))

@@ -1,12 +1,14 @@
 """The retriever for LlamaIndex."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any, Self
 
 from llama_index.core import callbacks, schema, vector_stores
 from llama_index.core.base import base_retriever
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.tools import FunctionTool
 
 from llama_index_tercet.convert import (
     from_metadata_filters,
@@ -14,6 +16,7 @@ from llama_index_tercet.convert import (
     query_views,
     to_node_with_score,
 )
+from llama_index_tercet.tools import DESCRIPTION, NAME, retriever_tool
 from tercet.embeddings import TextEncoder
 from tercet.errors import check_k, check_methods
 from tercet.plans import Plan
@@ -51,6 +54,7 @@ class TercetRetriever(base_retriever.BaseRetriever):
         self.retriever = retriever
         self.similarity_top_k = check_k(similarity_top_k, name="similarity_top_k")
         self.plan = plan
+        from_metadata_filters(filters)  # what it refuses is refused here, not at the first query
         self.filters = filters
 
     @classmethod
@@ -84,6 +88,18 @@ class TercetRetriever(base_retriever.BaseRetriever):
         )
         created.retriever.add(map(from_node, nodes))
         return created
+
+    def as_tool(
+        self,
+        *,
+        name: str = NAME,
+        description: str = DESCRIPTION,
+        node_postprocessors: Sequence[BaseNodePostprocessor] = (),
+    ) -> FunctionTool:
+        """A tool for agents with a plain `query` argument; `retriever_tool` has the rest."""
+        return retriever_tool(
+            self, name=name, description=description, node_postprocessors=node_postprocessors
+        )
 
     def _retrieve(self, query_bundle: schema.QueryBundle) -> list[schema.NodeWithScore]:
         hits = self.retriever.retrieve(

@@ -11,7 +11,7 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from pydantic import PrivateAttr
 
-from llama_index_tercet import TercetRetriever
+from llama_index_tercet import TercetRetriever, TercetVectorStore
 from tercet.testing.hash_encoder import HashEncoder
 
 
@@ -112,3 +112,9 @@ def animals() -> list[TextNode]:
 @pytest.fixture(scope="session")
 def retriever(encoder: HashEncoder, animals: list[TextNode]) -> TercetRetriever:
     return TercetRetriever.from_defaults(animals, encoder=encoder, similarity_top_k=3)
+
+
+@pytest.fixture(scope="session")
+def full_store(retriever: TercetRetriever) -> TercetVectorStore:
+    """A store over the animals, to be read only."""
+    return TercetVectorStore(retriever=retriever.retriever)

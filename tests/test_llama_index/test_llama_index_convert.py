@@ -67,7 +67,14 @@ NODES: list[BaseNode] = [
 
 
 def test_the_public_names_are_sorted_and_there() -> None:
-    assert llama_index_tercet.__all__ == ["TercetEmbedding", "TercetRerank", "TercetRetriever"]
+    assert llama_index_tercet.__all__ == [
+        "TercetEmbedding",
+        "TercetRerank",
+        "TercetRetriever",
+        "TercetSparseEmbedding",
+        "TercetVectorStore",
+        "retriever_tool",
+    ]
     assert all(hasattr(llama_index_tercet, name) for name in llama_index_tercet.__all__)
 
 

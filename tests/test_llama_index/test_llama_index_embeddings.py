@@ -16,7 +16,6 @@ from pydantic import ValidationError
 
 from llama_index_tercet import TercetEmbedding
 from tercet.embeddings import Embeddings
-from tercet.errors import MissingViewError
 from tercet.testing.checkpoints.bge_m3 import write_bge_m3
 from tercet.testing.hash_encoder import HashEncoder
 
@@ -138,8 +137,8 @@ def test_bad_arguments_are_refused_by_name(encoder: HashEncoder) -> None:
         TercetEmbedding(encoder=encoder, cache_folder="x")  # type: ignore[call-arg]
     with pytest.raises(ValidationError, match="valid dictionary"):
         TercetEmbedding.model_validate(3)
-    with pytest.raises(MissingViewError, match="it has sparse"):
-        TercetEmbedding(encoder=HashEncoder(representations=["sparse"])).get_query_embedding("a")
+    with pytest.raises(ValidationError, match=r"dense view.*it has sparse: use a TercetRetriever"):
+        TercetEmbedding(encoder=HashEncoder(representations=["sparse"]))
 
 
 def test_copies_share_the_encoder_and_pickling_is_refused(encoder: HashEncoder) -> None:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib import import_module
 from os import PathLike, fspath
+from pathlib import Path
 from typing import NoReturn, Self
 
 import numpy as np
@@ -50,6 +51,8 @@ DENSE, SPARSE, MULTI_VECTOR = Representation
 class Index(ABC):
     """Documents with their views, searched by plans."""
 
+    _address = ""  # `open` knows it
+
     def __init__(self, spec: EncoderSpec, representations: Sequence[Representation]) -> None:
         self._spec = spec
         self._representations = tuple(representations)
@@ -86,9 +89,11 @@ class Index(ABC):
         module, name = ENGINES[scheme].split(":")
         engine: type[Index] = getattr(import_module(module), name)
         views = None if representations is None else check_representations(representations)
-        return engine.connect(
+        index = engine.connect(
             address, spec=spec, read_only=read_only, timeout=timeout, representations=views
         )
+        index._address = address if found else str(Path(address).resolve())
+        return index
 
     @classmethod
     @abstractmethod
@@ -102,6 +107,11 @@ class Index(ABC):
         representations: tuple[Representation, ...] | None,
     ) -> Self:
         """Open or create an index of this engine; callers use `Index.open`."""
+
+    @property
+    def address(self) -> str:
+        """Where it is, as `Index.open` takes it from any working directory."""
+        return self._address
 
     @property
     def spec(self) -> EncoderSpec:

@@ -2,12 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
 from tercet.errors import MissingViewError, ModelMismatchError, check_texts
 
 Dimensions = Mapping[Representation, int]
 """E of each view that has one, as far as it is known."""
+
+Vectors = Mapping[str, Sequence[float]]
+"""Dense vectors that came along with documents, by id."""
+
+SAME_COSINE = 0.99
+"""From here on two vectors of a text are one model's: rounding and half precision cost less."""
 
 
 def check_representations(names: Sequence[Representation | str]) -> tuple[Representation, ...]:
@@ -143,6 +152,38 @@ def check_dimensions(embeddings: Embeddings, dimensions: Dimensions, *, name: st
                 f"{view} vectors of this index have {expected} dimensions, those of the {name} "
                 f"{found}: encode them with the model of the index"
             )
+
+
+def check_vectors(
+    documents: Sequence[Document], dense: NDArray[np.float32], vectors: Vectors, spec: EncoderSpec
+) -> None:
+    """Refuse vectors that came along with documents and are not the model's own.
+
+    Args:
+        documents: N documents.
+        dense: What the model makes of them, [N, E].
+        vectors: What came along with some of them.
+        spec: The model.
+
+    Raises:
+        ModelMismatchError: Another length, or a cosine below 0.99.
+    """
+    for document, own in zip(documents, dense, strict=True):
+        if document.id not in vectors:
+            continue
+        given = np.asarray(vectors[document.id], dtype=np.float64)
+        found = f"{given.size} numbers"
+        if given.shape == own.shape:
+            norms = np.linalg.norm(given) * np.linalg.norm(own)
+            cosine = given @ own / norms if norms else 0.0
+            if cosine >= SAME_COSINE:
+                continue
+            found = f"a cosine of {cosine:.3f} to it"
+        raise ModelMismatchError(
+            f"document {document.id!r} came with a dense vector of another model: the one that "
+            f"{model_name(spec)} makes has {own.size} numbers, the one given has {found}: leave it "
+            "out, or make it with the encoder of the index"
+        )
 
 
 def dimensions_of(embeddings: Embeddings) -> dict[Representation, int]:

@@ -10,6 +10,7 @@ from tercet.documents import AddReport, Document, batches_of, clean, warn_of_sur
 from tercet.embeddings import Embeddings, concatenate
 from tercet.errors import TruncationWarning
 from tercet.indexes.base import Index
+from tercet.indexes.checks import Vectors, check_vectors
 from tercet.progress import Progress
 
 BATCH_DOCUMENTS = 256
@@ -20,8 +21,9 @@ BATCH_CHARACTERS = 1 << 21
 class Ingest:
     """One `add`: batches to encode, their commits, and what is to be said of the whole."""
 
-    def __init__(self, index: Index, bar: Progress) -> None:
-        self._index, self._bar = index, bar
+    def __init__(self, index: Index, bar: Progress, vectors: Vectors | None = None) -> None:
+        """Take the index, the bar, and dense vectors that are to equal the model's own."""
+        self._index, self._bar, self._vectors = index, bar, vectors or {}
         self._report = AddReport()
         self._seen: set[str] = set()
         self._repaired: list[str] = []
@@ -44,6 +46,7 @@ class Ingest:
             self._bar.advance(len(part), tokens=tokens)
             taken.append(part)
         embeddings = concatenate(taken)
+        self._compare(documents, embeddings)
         self._note_cuts(documents, embeddings)
         self._report += self._index.add(documents, embeddings)
 
@@ -66,11 +69,19 @@ class Ingest:
         unique = list(last.values())
         same = self._index.unchanged(unique)
         changed = [document for document, s in zip(unique, same, strict=True) if not s]
+        known = [d for d, s in zip(unique, same, strict=True) if s and d.id in self._vectors]
+        if known:
+            self._compare(known, self._index.embeddings([document.id for document in known]))
         self._seen.update(last)
         skipped = len(unique) - len(changed)
         self._report += AddReport(skipped=skipped, duplicate_ids=repeated)
         self._bar.advance(len(batch) - len(changed))
         return changed
+
+    def _compare(self, documents: Sequence[Document], embeddings: Embeddings) -> None:
+        """Refuse vectors of another model; without a dense view there is none to compare with."""
+        if self._vectors and embeddings.dense is not None:
+            check_vectors(documents, embeddings.dense, self._vectors, self._index.spec)
 
     def _note_cuts(self, documents: Sequence[Document], embeddings: Embeddings) -> None:
         if embeddings.tokens is None or embeddings.tokens_encoded is None:
