@@ -211,7 +211,9 @@ def plans_of(spec: EncoderSpec) -> list[str]:
 
 
 def deepened(plan: Plan, k: int) -> Plan:
-    """The plan with every candidate list at least k deep."""
+    """The plan with every candidate list at least k deep, and no deeper where it is the ranking."""
+    if len(plan.views) == 1 and plan.normalise == "none":
+        return replace(plan, candidates=dict.fromkeys(plan.candidates, k))
     return replace(plan, candidates={view: max(d, k) for view, d in plan.candidates.items()})
 
 

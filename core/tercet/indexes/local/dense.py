@@ -1,11 +1,13 @@
 """Dense vectors in a segment: float32 rows, searched by a product over the mapped file."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.indexes.local.segments import Column, Segment
+from tercet.indexes.local.shortlists import Allowed, Rows, Shortlist, best_of_all
 from tercet.scoring.dense import inner_product
 
 NAME, CODEC = "dense", "float32"
@@ -13,18 +15,32 @@ BLOCK_ROWS = 16_384
 """Rows that a copy handles at once."""
 
 Vectors = NDArray[np.float32]
-Rows = NDArray[np.int64]
 
 
 class DenseColumn:
     """The dense vectors of a segment."""
 
+    gathered: ClassVar[int] = 50_000
+
     def __init__(self, segment: Segment) -> None:
         self._vectors: Vectors = segment.array(NAME, CODEC)  # [rows, E]
 
-    def scan(self, queries: Vectors) -> NDArray[np.float32]:
-        """Scores of all rows, [M, rows]."""
-        return inner_product(queries, self._vectors)
+    @classmethod
+    def best(
+        cls, parts: Sequence[tuple["DenseColumn", Allowed]], queries: Vectors, depth: int
+    ) -> list[list[Shortlist]]:
+        """For each part M shortlists."""
+        return cls.exhaustive(parts, queries, depth)
+
+    @classmethod
+    def exhaustive(
+        cls, parts: Sequence[tuple["DenseColumn", Allowed]], queries: Vectors, depth: int
+    ) -> list[list[Shortlist]]:
+        """For each part M shortlists, from a comparison with every row."""
+        return [
+            best_of_all(inner_product(queries, column._vectors), depth, allowed)
+            for column, allowed in parts
+        ]
 
     def score(self, queries: Vectors, rows: Rows) -> NDArray[np.float32]:
         """Scores of some rows, [M, R]."""

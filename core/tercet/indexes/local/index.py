@@ -22,7 +22,8 @@ from tercet.indexes.local.faults import missing_segment
 from tercet.indexes.local.folder import Opened, open_folder
 from tercet.indexes.local.rows import content_hash, ids_of, numbers_of, stored_hashes
 from tercet.indexes.local.search import LocalReader
-from tercet.indexes.local.snapshot import Rows, Snapshot, Snapshots
+from tercet.indexes.local.shortlists import Rows
+from tercet.indexes.local.snapshot import Snapshot, Snapshots
 from tercet.indexes.local.writer import Writer
 from tercet.indexes.reader import IndexStats
 

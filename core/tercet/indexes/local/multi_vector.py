@@ -5,12 +5,14 @@ Blocks of tokens are decoded once for all queries of a call.
 
 from collections.abc import Iterator, Sequence
 from threading import local
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors
 from tercet.indexes.local.segments import Column, Segment
+from tercet.indexes.local.shortlists import Allowed, Rows, Shortlist, best_of_all
 from tercet.ragged import ragged_rows
 from tercet.scoring.multi_vector import maxsim_loaded
 
@@ -29,15 +31,29 @@ HALF_SIGN_AND_NUMBER = np.int32(~0x70000000)
 HALF_BIAS = np.float32(2.0**112)
 """Exponents of a float32 are counted from -127, those of a float16 from -15."""
 
-Rows = NDArray[np.int64]
-
 
 class MultiVectorColumn:
     """The token vectors of a segment."""
 
+    gathered: ClassVar[int] = 2000
+
     def __init__(self, segment: Segment) -> None:
         self._tokens: NDArray[np.float16] = segment.array(TOKENS, CODECS[TOKENS])
         self._offsets: NDArray[np.int64] = segment.array(OFFSETS, CODECS[OFFSETS])
+
+    @classmethod
+    def best(
+        cls, parts: Sequence[tuple["MultiVectorColumn", Allowed]], queries: MultiVectors, depth: int
+    ) -> list[list[Shortlist]]:
+        """For each part M shortlists."""
+        return cls.exhaustive(parts, queries, depth)
+
+    @classmethod
+    def exhaustive(
+        cls, parts: Sequence[tuple["MultiVectorColumn", Allowed]], queries: MultiVectors, depth: int
+    ) -> list[list[Shortlist]]:
+        """For each part M shortlists, from a comparison with every row."""
+        return [best_of_all(column.scan(queries), depth, allowed) for column, allowed in parts]
 
     def scan(self, queries: MultiVectors) -> NDArray[np.float32]:
         """Scores of all rows, summed over query tokens, [M, rows]."""

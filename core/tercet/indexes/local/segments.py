@@ -23,6 +23,9 @@ NAMES: Mapping[str, np.dtype[Any]] = {
     "F16": np.dtype("<f2"),
     "I32": np.dtype("<i4"),
     "I64": np.dtype("<i8"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "U16": np.dtype("<u2"),
 }
 """The element types of safetensors that segments use."""
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tercet.documents import replace_lone_surrogates
 from tercet.filters import And, Comparison, Expression, Not, Or, fields_of
 from tercet.indexes.local.fields import Query, queries_of
-from tercet.indexes.local.snapshot import Rows, Snapshot
+from tercet.indexes.local.shortlists import Rows
+from tercet.indexes.local.snapshot import Snapshot
 
 KEPT = 64
 """So many comparisons are kept with a snapshot, a byte a row each."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +20,23 @@ from tercet.indexes.local.dense import DenseColumn
 from tercet.indexes.local.multi_vector import MultiVectorColumn
 from tercet.indexes.local.readers import ReaderMark
 from tercet.indexes.local.segments import KEYS, KEYS_CODEC, Column, Segment, open_segment
+from tercet.indexes.local.shortlists import Allowed, Rows, Shortlist, joined, shortlist
 from tercet.indexes.local.sparse import SparseColumn
 
-Rows = NDArray[np.int64]
+FEW = 0.1
+"""Below this share of all rows, scoring the selected ones may cost less than searching."""
 
 
 class ViewColumn(Protocol):
-    """One view of a segment's documents; queries and results are the view's own record."""
+    """One view of a segment's documents; queries and results are the view's own record.
+
+    Attributes:
+        gathered: So many selected rows cost less when scored alone than a search among all.
+    """
+
+    gathered: ClassVar[int]
 
     def __init__(self, segment: Segment) -> None: ...
-
-    def scan(self, queries: Any) -> NDArray[np.float32]:
-        """Scores of all rows, [M, rows]."""
-        ...
 
     def score(self, queries: Any, rows: Rows) -> NDArray[np.float32]:
         """Scores of some rows, [M, R]."""
@@ -40,6 +44,16 @@ class ViewColumn(Protocol):
 
     def decode(self, rows: Rows) -> Any:
         """What is stored for some rows."""
+        ...
+
+    @classmethod
+    def best(cls, parts: Any, queries: Any, depth: int) -> list[list[Shortlist]]:
+        """For each part (a column, and which of its rows may be found): M shortlists."""
+        ...
+
+    @classmethod
+    def exhaustive(cls, parts: Any, queries: Any, depth: int) -> list[list[Shortlist]]:
+        """The same, from a comparison with every row."""
         ...
 
     @staticmethod
@@ -141,13 +155,48 @@ class Snapshot:
             positions = np.flatnonzero(owners == owner)
             yield self.parts[owner], positions, rows[positions] - self.bases[owner]
 
-    def scan(self, view: Representation, queries: Embeddings) -> NDArray[np.float32]:
-        """Scores of every row, live or not, [M, rows]."""
-        wanted = getattr(queries, view.value)
-        scores = np.empty((len(queries), int(self.bases[-1])), dtype=np.float32)
-        for part, start, stop in zip(self.parts, self.bases, self.bases[1:], strict=False):
-            scores[:, start:stop] = part.columns[view].scan(wanted)
-        return scores
+    def best(
+        self, view: Representation, queries: Embeddings, depth: int, rows: Rows, *, exact: bool
+    ) -> list[Shortlist]:
+        """The best of the selected rows for each query, and all that tie with the last of them.
+
+        Args:
+            view: The view to search.
+            queries: M of them.
+            depth: How many rows are looked for.
+            rows: The selected rows, ascending.
+            exact: Compare with every row, where a column would approximate.
+        """
+        wanted, kind = getattr(queries, view.value), COLUMNS[view]
+        if len(rows) < FEW * int(self.bases[-1]) and len(rows) <= kind.gathered:
+            scores = self.score(view, queries, rows)
+            return [shortlist(view, rows, row, depth) for row in scores]
+        parts = [
+            (part.columns[view], allowed)
+            for part, allowed in zip(self.parts, self._allowed(rows), strict=True)
+        ]
+        searched = (kind.exhaustive if exact else kind.best)(parts, wanted, depth)
+        return [
+            joined(
+                [
+                    Shortlist(found[n].rows + base, found[n].scores)
+                    for found, base in zip(searched, self.bases.tolist(), strict=False)
+                ],
+                depth,
+            )
+            for n in range(len(queries))
+        ]
+
+    def _allowed(self, rows: Rows) -> Iterator[Allowed]:
+        """Which rows of each part are selected."""
+        bounds = np.searchsorted(rows, self.bases).tolist()
+        for n, part in enumerate(self.parts):
+            if bounds[n + 1] - bounds[n] == len(part.live):
+                yield None
+                continue
+            allowed = np.zeros(len(part.live), dtype=np.bool_)
+            allowed[rows[bounds[n] : bounds[n + 1]] - self.bases[n]] = True
+            yield allowed
 
     def score(self, view: Representation, queries: Embeddings, rows: Rows) -> NDArray[np.float32]:
         """Scores of some rows, [M, R]."""

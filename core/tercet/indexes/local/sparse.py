@@ -1,87 +1,108 @@
-"""Lexical weights in a segment: impact lists by term (CSC), of which a query reads its own."""
+"""Lexical weights in a segment: row by row as they came, and impact lists that find rows.
+
+What is exact stands in the rows: they score candidates, and come back decoded.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import SparseVectors
+from tercet.indexes.local.impacts import ImpactLists
 from tercet.indexes.local.segments import Column, Segment
+from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist
+from tercet.indexes.local.sparse_rows import CODECS, SparsePart, SparseRows
+from tercet.ragged import ragged_rows
 
-TERMS, INDPTR, ROWS, IMPACTS = "sparse.terms", "sparse.indptr", "sparse.rows", "sparse.impacts"
-CODECS = {TERMS: "int32", INDPTR: "int64", ROWS: "int32", IMPACTS: "float32"}
-
-Rows = NDArray[np.int64]
+BLOCK_ROWS = 4096
+"""Rows that are scored at once."""
 
 
 class SparseColumn:
-    """The lexical weights of a segment: for each of its terms, the rows that hold it."""
+    """The lexical weights of a segment."""
+
+    gathered: ClassVar[int] = 4000
 
     def __init__(self, segment: Segment) -> None:
-        self._rows = segment.rows
-        self._terms, self._indptr, self._owners, self._impacts = (
+        self._terms, self._offsets, self._ordinals, self._weights = (
             segment.array(name, codec) for name, codec in CODECS.items()
         )
+        self._lists = ImpactLists(segment)
 
-    def scan(self, queries: SparseVectors) -> NDArray[np.float32]:
-        """Scores of all rows, [M, rows]; 0 where no term is shared."""
-        scores = np.zeros((len(queries), self._rows), dtype=np.float32)
-        for query, row in zip(queries.to_dicts(), scores, strict=True):
-            self._add_lists(query, row)
+    @classmethod
+    def best(
+        cls, parts: Sequence[tuple["SparseColumn", Allowed]], queries: SparseVectors, depth: int
+    ) -> list[list[Shortlist]]:
+        """For each part M shortlists; a row that shares no term with a query is in none."""
+        return [column._best(queries, depth, allowed) for column, allowed in parts]
+
+    @classmethod
+    def exhaustive(
+        cls, parts: Sequence[tuple["SparseColumn", Allowed]], queries: SparseVectors, depth: int
+    ) -> list[list[Shortlist]]:
+        """The same: the rows that were passed over are known to score less."""
+        return cls.best(parts, queries, depth)
+
+    def _best(self, queries: SparseVectors, depth: int, allowed: Allowed) -> list[Shortlist]:
+        found = []
+        for n in range(len(queries)):
+            query = queries.take(np.asarray([n]))
+            ordinals, weights = self._known(query)
+            rows = self._lists.candidates(
+                ordinals,
+                weights,
+                depth=depth,
+                allowed=allowed,
+                exact=lambda rows, query=query: self.score(query, rows)[0],  # type: ignore[misc]
+            )
+            found.append(Shortlist(rows, self.score(query, rows)[0]).positive().cut(depth))
+        return found
+
+    def score(self, queries: SparseVectors, rows: Rows) -> Scores:
+        """Scores of some rows, [M, R]; 0 where no term is shared."""
+        scores = np.empty((len(queries), len(rows)), dtype=np.float32)
+        tables = np.zeros((len(queries), len(self._terms)), dtype=np.float32)
+        for n, table in enumerate(tables):
+            ordinals, weights = self._known(queries.take(np.asarray([n])))
+            table[ordinals] = weights
+        for start in range(0, len(rows), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            entries, offsets = ragged_rows(self._offsets, rows[block])
+            ordinals, weights = self._ordinals[entries], self._weights[entries]
+            owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+            for table, found in zip(tables, scores, strict=True):
+                products = table[ordinals] * weights
+                found[block] = np.bincount(owners, products, len(offsets) - 1)
         return scores
-
-    def score(self, queries: SparseVectors, rows: Rows) -> NDArray[np.float32]:
-        """Scores of some rows, [M, R]; the lists of the query's terms are all that is read."""
-        return self.scan(queries)[:, rows]
 
     def decode(self, rows: Rows) -> SparseVectors:
         """The lexical weights of some rows."""
-        place = np.full(self._rows, -1, dtype=np.int64)
-        distinct, inverse = np.unique(rows, return_inverse=True)
-        place[distinct] = np.arange(len(distinct))
-        owners = place[self._owners]  # [entries]
-        entries = np.flatnonzero(owners >= 0)
-        entries = entries[np.argsort(owners[entries], kind="stable")]  # terms keep ascending
-        columns = np.searchsorted(self._indptr, entries, side="right") - 1
-        counts = np.bincount(owners[entries], minlength=len(distinct))
-        found = SparseVectors(
-            np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
-            self._terms[columns].astype(np.int32),
-            self._impacts[entries].astype(np.float32),
-        )
-        return found.take(inverse.astype(np.int64))
+        entries, offsets = ragged_rows(self._offsets, rows)
+        terms = self._terms[self._ordinals[entries]]
+        return SparseVectors(offsets, terms.astype(np.int32), self._weights[entries])
 
     @staticmethod
     def store(weights: SparseVectors) -> dict[str, Column]:
         """The arrays of a new segment."""
-        owners = np.repeat(np.arange(len(weights), dtype=np.int32), np.diff(weights.indptr))
-        order = np.argsort(weights.ids, kind="stable")  # rows keep ascending within a term
-        terms, counts = np.unique(weights.ids, return_counts=True)
-        arrays: dict[str, NDArray[Any]] = {
-            TERMS: terms.astype(np.int32),
-            INDPTR: np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
-            ROWS: owners[order],
-            IMPACTS: weights.weights[order].astype(np.float32, copy=False),
-        }
-        return {name: Column.of(CODECS[name], values) for name, values in arrays.items()}
+        terms = np.unique(weights.ids)
+        ordinals = np.searchsorted(terms, weights.ids)
+        rows = np.arange(len(weights))
+        part = SparsePart(weights.indptr, ordinals, terms, weights.weights, rows)
+        return SparseRows([part]).columns()
 
     @staticmethod
     def merge(parts: Sequence[tuple["SparseColumn", Rows]]) -> dict[str, Column]:
         """The arrays of a segment made of rows of others."""
-        decoded = [column.decode(rows) for column, rows in parts]
-        lengths = np.concatenate([np.diff(part.indptr) for part in decoded])
-        together = SparseVectors(
-            np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
-            np.concatenate([part.ids for part in decoded]),
-            np.concatenate([part.weights for part in decoded]),
-        )
-        return SparseColumn.store(together)
+        return SparseRows(
+            [SparsePart(c._offsets, c._ordinals, c._terms, c._weights, rows) for c, rows in parts]
+        ).columns()
 
-    def _add_lists(self, query: dict[int, float], scores: NDArray[np.float32]) -> None:
-        wanted = np.fromiter(query, dtype=np.int32, count=len(query))
-        columns = np.searchsorted(self._terms, wanted).clip(max=max(len(self._terms) - 1, 0))
-        for term, column in zip(wanted.tolist(), columns.tolist(), strict=True):
-            if len(self._terms) and self._terms[column] == term:
-                part = slice(self._indptr[column], self._indptr[column + 1])
-                scores[self._owners[part]] += np.float32(query[term]) * self._impacts[part]
+    def _known(self, query: SparseVectors) -> tuple[Rows, NDArray[np.float32]]:
+        """Ordinals and weights of the query's terms that the segment holds."""
+        places = np.searchsorted(self._terms, query.ids).clip(max=max(len(self._terms) - 1, 0))
+        if not len(self._terms):
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        held = self._terms[places] == query.ids
+        return places[held], query.weights[held]
