@@ -15,6 +15,7 @@ from tercet.documents import Document
 from tercet.embeddings import Embeddings, TextEncoder
 from tercet.encoder import Encoder
 from tercet.errors import MissingViewError, check_methods
+from tercet.indexes.base import Index
 from tercet.ranking import Hit
 from tercet.retriever import Retriever
 
@@ -185,3 +186,13 @@ LoadedEncoder = Annotated[TextEncoder, SkipValidation, AfterValidator(_loaded)]
 
 OpenRetriever = Annotated[Retriever, SkipValidation, AfterValidator(_retriever)]
 """A field that holds a retriever, looked at no closer than its methods."""
+
+
+def _index(index: object) -> object:
+    if index is not None:
+        check_methods(index, ("search", "get", "embeddings"), name="index")
+    return index
+
+
+OpenIndex = Annotated[Index | None, SkipValidation, AfterValidator(_index)]
+"""A field that may hold an open index, looked at no closer than its methods."""

@@ -1,15 +1,21 @@
-"""The reranker for LangChain."""
+"""The rerankers for LangChain: of documents, and of pairs of texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Self
 
-from langchain_core import callbacks, documents
-from pydantic import ConfigDict, Field, PositiveInt
+from langchain_core import callbacks, cross_encoders, documents
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from langchain_tercet.convert import LoadedEncoder, refuse_pickling, with_metadata
+from langchain_tercet.convert import LoadedEncoder, OpenIndex, refuse_pickling, with_metadata
+from tercet.documents import Document
+from tercet.indexes.base import Index
 from tercet.plans import Plan
-from tercet.ranking import Ranking
+from tercet.ranking import Hit, Ranking
 from tercet.reranker import Reranker
+
+PLACE = "place"
+"""Under this key of `Document.private` stands a document's place among those given."""
 
 
 class TercetReranker(documents.BaseDocumentCompressor):
@@ -20,6 +26,7 @@ class TercetReranker(documents.BaseDocumentCompressor):
         encoder: A loaded encoder; where both are given, it is the one that is used.
         plan: Name of a plan or a `Plan`.
         top_n: How many documents to keep; None is all.
+        index: Where it holds a document's text under its id, the stored vectors are used.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -28,6 +35,7 @@ class TercetReranker(documents.BaseDocumentCompressor):
     encoder: LoadedEncoder = Field(default=None, validate_default=True, exclude=True, repr=False)
     plan: str | Plan = "multi_vector"
     top_n: PositiveInt | None = 3
+    index: OpenIndex = Field(default=None, exclude=True, repr=False)
 
     def compress_documents(
         self,
@@ -35,10 +43,18 @@ class TercetReranker(documents.BaseDocumentCompressor):
         query: str,
         callbacks: callbacks.Callbacks | None = None,
     ) -> Sequence[documents.Document]:
-        """The best documents in order, as copies with their score as `relevance_score`."""
-        del callbacks
-        ranking = self._reranker.rerank(query, _texts(documents), k=self.top_n)
-        return _copies(documents, ranking)
+        """The best documents in order, as copies with their score as `relevance_score`.
+
+        Args:
+            documents: What to order.
+            query: The question.
+            callbacks: Whom to tell of it: a run that starts, and ends or fails.
+
+        Raises:
+            TypeError: No sequence of documents, or no string as the query.
+        """
+        given = {"documents": _documents(documents), "query": query}
+        return self._run.invoke(given, _config(self, callbacks))
 
     async def acompress_documents(
         self,
@@ -47,9 +63,8 @@ class TercetReranker(documents.BaseDocumentCompressor):
         callbacks: callbacks.Callbacks | None = None,
     ) -> Sequence[documents.Document]:
         """`compress_documents`, without blocking the event loop."""
-        del callbacks
-        ranking = await self._reranker.arerank(query, _texts(documents), k=self.top_n)
-        return _copies(documents, ranking)
+        given = {"documents": _documents(documents), "query": query}
+        return await self._run.ainvoke(given, _config(self, callbacks))
 
     def rerank(
         self,
@@ -70,8 +85,81 @@ class TercetReranker(documents.BaseDocumentCompressor):
             {"index": 3, "relevance_score": 0.8}.
         """
         k = self.top_n if top_n is None else top_n
-        ranking = self._reranker.rerank(query, _texts(documents), k=k)
-        return [{"index": int(hit.document.id), "relevance_score": hit.score} for hit in ranking]
+        ranking = self._reranker.rerank(query, self._placed(documents), k=k)
+        return [{"index": _place(hit), "relevance_score": hit.score} for hit in ranking]
+
+    @property
+    def _reranker(self) -> Reranker:
+        return Reranker(self.encoder, plan=self.plan, index=self.index)
+
+    @property
+    def _run(self) -> RunnableLambda[Mapping[str, Any], list[documents.Document]]:
+        """What tracers see as a run of its own."""
+        return RunnableLambda(self._compress, self._acompress)
+
+    def _compress(self, given: Mapping[str, Any]) -> list[documents.Document]:
+        placed = self._placed(given["documents"])
+        ranking = self._reranker.rerank(given["query"], placed, k=self.top_n)
+        return _copies(given["documents"], ranking)
+
+    async def _acompress(self, given: Mapping[str, Any]) -> list[documents.Document]:
+        placed = self._placed(given["documents"])
+        ranking = await self._reranker.arerank(given["query"], placed, k=self.top_n)
+        return _copies(given["documents"], ranking)
+
+    def _placed(self, given: Sequence[str | documents.Document]) -> list[Document]:
+        """Documents of ours that know their place; ids are kept for an index to look up."""
+        return [
+            Document(id=_id(item, place, self.index), text=_text(item), private={PLACE: place})
+            for place, item in enumerate(_sequence(given))
+        ]
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.model_copy()
+
+    def __reduce__(self) -> NoReturn:
+        refuse_pickling(self)
+
+
+class TercetCrossEncoder(BaseModel, cross_encoders.BaseCrossEncoder):
+    """Scores pairs of a query and a text, as `CrossEncoderReranker` of langchain-classic asks.
+
+    Attributes:
+        model: Hub id, local folder or `tercet/mini`.
+        encoder: A loaded encoder; where both are given, it is the one that is used.
+        plan: Name of a plan or a `Plan` that scores a text by itself: a sum, not normalised.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    model: str | None = None
+    encoder: LoadedEncoder = Field(default=None, validate_default=True, exclude=True, repr=False)
+    plan: str | Plan = "multi_vector"
+
+    def model_post_init(self, context: Any) -> None:
+        """Refuse plans by which a text's score depends on others.
+
+        Raises:
+            ValueError: Such a plan, or one that there is not.
+        """
+        del context
+        plan = self._reranker.plan
+        if plan.fusion == "rrf" or plan.normalise != "none":
+            raise ValueError(
+                f"plan {self.plan!r} scores a text by its place among others, so a pair alone has "
+                "no score: take a weighted sum without normalisation, or a TercetReranker"
+            )
+
+    def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
+        """The scores of pairs of a query and a text, in the order given."""
+        places: dict[str, list[int]] = {}
+        for place, (query, _) in enumerate(text_pairs):
+            places.setdefault(query, []).append(place)
+        scores = [0.0] * len(text_pairs)
+        for query, own in places.items():
+            for hit in self._reranker.rerank(query, [text_pairs[place][1] for place in own]):
+                scores[own[int(hit.document.id)]] = hit.score
+        return scores
 
     @property
     def _reranker(self) -> Reranker:
@@ -84,10 +172,31 @@ class TercetReranker(documents.BaseDocumentCompressor):
         refuse_pickling(self)
 
 
-def _texts(given: Sequence[str | documents.Document]) -> Sequence[str]:
-    if isinstance(given, str | documents.Document):
+def _config(adapter: object, given: callbacks.Callbacks | None) -> RunnableConfig:
+    config = RunnableConfig(run_name=type(adapter).__name__)
+    return config if given is None else RunnableConfig(**config, callbacks=given)
+
+
+def _documents(given: Sequence[documents.Document]) -> Sequence[documents.Document]:
+    for place, item in enumerate(_sequence(given)):
+        if not isinstance(item, documents.Document):
+            raise TypeError(
+                f"documents[{place}] is a {type(item).__name__}, not a LangChain Document; "
+                "rerank() takes texts as well"
+            )
+    return given
+
+
+def _sequence(given: Sequence[str | documents.Document]) -> Sequence[str | documents.Document]:
+    if isinstance(given, str | documents.Document) or not isinstance(given, Sequence):
         raise TypeError(f"documents is one {type(given).__name__}; a sequence belongs there")
-    return [_text(item) for item in given]
+    return given
+
+
+def _id(item: str | documents.Document, place: int, index: Index | None) -> str:
+    if index is None or isinstance(item, str) or item.id is None:
+        return str(place)
+    return item.id
 
 
 def _text(item: str | documents.Document) -> str:
@@ -98,8 +207,10 @@ def _text(item: str | documents.Document) -> str:
     return item.page_content
 
 
+def _place(hit: Hit) -> int:
+    place: int = hit.document.private[PLACE]
+    return place
+
+
 def _copies(given: Sequence[documents.Document], ranking: Ranking) -> list[documents.Document]:
-    """A text's id in the ranking is its place among those given."""
-    return [
-        with_metadata(given[int(hit.document.id)], relevance_score=hit.score) for hit in ranking
-    ]
+    return [with_metadata(given[_place(hit)], relevance_score=hit.score) for hit in ranking]

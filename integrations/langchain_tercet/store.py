@@ -22,6 +22,7 @@ from tercet.encoder import CallableEncoder
 from tercet.errors import check_methods
 from tercet.filters import Filter
 from tercet.retriever import Retriever
+from tercet.sharing import shared
 
 NAMES = ("model", "model_name", "model_id", "deployment")
 """Where LangChain's embeddings say which model they call."""
@@ -50,8 +51,11 @@ class TercetVectorStore(Searches):
         embedding: embeddings.Embeddings | None = None,
         path: str | PathLike[str] | None = None,
     ) -> None:
-        self._embedding = embedding
+        self._embedding = None if isinstance(embedding, TercetEmbeddings) else embedding
         self._retriever = _retriever(retriever, embedding, path)
+        index = self._retriever.index
+        user = shared(self._retriever.encoder, views=index.representations)
+        self._writer = Retriever(user, index)
 
     @property
     def retriever(self) -> Retriever:
@@ -101,7 +105,7 @@ class TercetVectorStore(Searches):
         refuse_unknown("from_documents", kwargs, "embedding, ids, retriever and path")
         given = with_ids(documents, ids)
         store = cls(retriever, embedding=embedding, path=path)
-        store.retriever.add(given)
+        store.retriever.add(given)  # not shared: nothing else is about to embed these texts
         return store
 
     @classmethod
@@ -158,7 +162,7 @@ class TercetVectorStore(Searches):
         refuse_unknown("add_documents", kwargs, "documents, ids and batch_size")
         del batch_size
         given = with_ids(documents, ids)
-        self.retriever.add(given)
+        self._writer.add(given)
         return [document.id for document in given]
 
     def add_texts(

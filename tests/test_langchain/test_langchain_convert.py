@@ -24,9 +24,11 @@ except ImportError as error:
 
 def test_the_public_names_are_sorted_and_there() -> None:
     assert langchain_tercet.__all__ == [
+        "TercetCrossEncoder",
         "TercetEmbeddings",
         "TercetReranker",
         "TercetRetriever",
+        "TercetSparseEmbeddings",
         "TercetVectorStore",
         "TercetVectorStoreRetriever",
     ]

@@ -2,14 +2,20 @@
 
 import copy
 import pickle
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from pydantic import ValidationError
 
-from langchain_tercet import TercetReranker
+from langchain_tercet import TercetEmbeddings, TercetReranker, TercetVectorStore
+from tercet.embeddings import Embeddings
+from tercet.errors import ModelMismatchError
 from tercet.reranker import Reranker
+from tercet.retriever import Retriever
 from tercet.testing.hash_encoder import HashEncoder
 
 QUERY = "an owl at night"
@@ -118,6 +124,86 @@ def test_an_encoder_wins_and_copies_share_it(encoder: HashEncoder) -> None:
     assert "HashEncoder" not in repr(adapter)
     with pytest.raises(TypeError, match="TercetReranker holds a loaded model"):
         pickle.dumps(adapter)
+
+
+async def test_texts_are_refused_where_documents_belong(reranker: TercetReranker) -> None:
+    with pytest.raises(
+        TypeError, match=r"documents\[0\] is a str, not a LangChain Document; rerank"
+    ):
+        reranker.compress_documents(["text"], QUERY)  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"documents\[0\] is a str"):
+        await reranker.acompress_documents(["text"], QUERY)  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="a query is one string"):
+        reranker.compress_documents([Document(page_content="a")], None)  # type: ignore[arg-type]
+
+
+class Counting(HashEncoder):
+    """Knows which documents were encoded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoded: list[str] = []
+
+    def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> Embeddings:
+        self.encoded += texts
+        return super().encode_documents(texts)
+
+
+async def test_stored_vectors_are_used_where_the_index_has_the_same_text(
+    animals: list[Document],
+) -> None:
+    encoder = Counting()
+    store = TercetVectorStore.from_documents(animals, TercetEmbeddings(encoder=encoder))
+    plain = TercetReranker(encoder=encoder, top_n=None)
+    stored = TercetReranker(encoder=encoder, top_n=None, index=store.retriever.index)
+    given = [*animals, Document(page_content="an owl too"), Document(id="cat", page_content="new")]
+    expected = plain.compress_documents(given, QUERY)
+    encoder.encoded.clear()
+    found = stored.compress_documents(given, QUERY)
+    assert [d.id for d in found] == [d.id for d in expected]
+    assert sorted(encoder.encoded) == ["an owl too", "new", animals[0].page_content]
+    encoder.encoded.clear()
+    assert stored.rerank([*animals, "an owl too"], QUERY)[0]["index"] == 2
+    assert encoder.encoded == ["an owl too"]
+    assert [d.id for d in await stored.acompress_documents(given, QUERY)] == [d.id for d in found]
+
+
+def test_what_is_no_index_is_refused(encoder: HashEncoder) -> None:
+    with pytest.raises(TypeError, match="index is a str, without search, get, embeddings"):
+        TercetReranker(encoder=encoder, index="./my-index")
+    other = Retriever.create(encoder=HashEncoder(dense_dim=8)).index
+    with pytest.raises(ModelMismatchError):
+        TercetReranker(encoder=encoder, index=other).rerank(["a"], "b")
+
+
+class Runs(BaseCallbackHandler):
+    """Writes down the runs that are reported."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, object]] = []
+
+    def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
+        self.said.append(("start", kwargs["name"]))
+
+    def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
+        self.said.append(("end", len(outputs)))
+
+    def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
+        self.said.append(("error", str(error)[:15]))
+
+
+async def test_runs_are_reported_and_always_end(
+    reranker: TercetReranker, animals: list[Document]
+) -> None:
+    runs = Runs()
+    reranker.compress_documents(animals, QUERY, callbacks=[runs])
+    reranker.compress_documents([], QUERY, callbacks=[runs])
+    await reranker.acompress_documents(animals, QUERY, callbacks=[runs])
+    with pytest.raises(TypeError):
+        await reranker.acompress_documents(animals, 3, callbacks=[runs])  # type: ignore[arg-type]
+    start = ("start", "TercetReranker")
+    ends = [("end", 3), ("end", 0), ("end", 3), ("error", "a query is one ")]
+    assert runs.said == [said for end in ends for said in (start, end)]
 
 
 def test_what_is_neither_text_nor_document_is_refused(reranker: TercetReranker) -> None:
