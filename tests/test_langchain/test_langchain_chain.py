@@ -17,7 +17,7 @@ from langchain_core.runnables import (
 )
 from langchain_core.tools import create_retriever_tool
 
-from langchain_tercet import TercetReranker, TercetRetriever
+from langchain_tercet import TercetReranker, TercetRetriever, TercetVectorStore
 from tercet.testing.hash_encoder import HashEncoder
 
 PROMPT = ChatPromptTemplate.from_template("Context:\n{context}\n\nQuestion: {question}")
@@ -107,6 +107,34 @@ def test_alternatives_and_fallbacks_work(retriever: TercetRetriever) -> None:
     assert len(chosen.invoke("cat", {"configurable": {"retriever": "sparse"}})) == 1
     failing = TercetRetriever(retriever=retriever.retriever, plan="no such plan")
     assert failing.with_fallbacks([sparse]).invoke("cat") == sparse.invoke("cat")
+
+
+async def test_the_retriever_of_a_store_does_what_ours_does(retriever: TercetRetriever) -> None:
+    made = TercetVectorStore(retriever=retriever.retriever).as_retriever(search_kwargs={"k": 3})
+    questions = [f"what {word}?" for word in ("cat", "dog", "owl", "ant", "cod", "leaf")]
+    single = [retriever.invoke(question) for question in questions]
+    assert made.batch(questions, {"max_concurrency": 4}) == single
+    assert await made.abatch(questions) == single
+    assert made.bind(k=1).invoke("cat") == retriever.invoke("cat", k=1)
+    configurable = made.configurable_fields(search_kwargs=ConfigurableField(id="search"))
+    chosen = configurable.invoke("cat", {"configurable": {"search": {"k": 1, "plan": "sparse"}}})
+    assert [document.id for document in chosen] == ["cat"]
+    failing = made.bind(plan="no such plan")
+    assert failing.with_fallbacks([retriever]).invoke("cat") == retriever.invoke("cat")
+    events = Events()
+    with pytest.raises(ValueError, match="no plan"):
+        await failing.ainvoke("cat", {"callbacks": [events], "tags": ["call"]})
+    assert events.names == ["start", "error"]
+    assert set(events.tags) == {"TercetVectorStore", "TercetEmbeddings", "call"}
+    assert events.metadata["ls_embedding_model"] == "hash-encoder"
+
+
+async def test_events_are_balanced_where_nothing_is_asked_or_found(encoder: HashEncoder) -> None:
+    empty = TercetRetriever.from_texts([], encoder=encoder)
+    events = Events()
+    assert empty.invoke("", {"callbacks": [events]}) == []
+    assert await empty.ainvoke("cat", {"callbacks": [events]}, filter={"n": 1}) == []
+    assert events.names == ["start", "end"] * 2
 
 
 class Events(BaseCallbackHandler):
