@@ -13,7 +13,9 @@ from transformers import MODEL_MAPPING, AutoConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from tercet.encoding.attention import PACKED
+from tercet.encoding.int8 import quantise
 from tercet.encoding.linear import prepack
+from tercet.encoding.options import Quantize
 from tercet.encoding.packing import Pass, padded_rows, runs
 from tercet.errors import MissingTensorError, UnknownLayoutError
 from tercet.models.spec import ModelSpec
@@ -48,7 +50,12 @@ class Backbone(Protocol):
 
 
 def load_backbone(
-    spec: ModelSpec, tensors: Mapping[str, Tensor], *, device: torch.device, dtype: torch.dtype
+    spec: ModelSpec,
+    tensors: Mapping[str, Tensor],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantize: Quantize | None = None,
 ) -> Backbone:
     """Build the backbone of a model from the tensors of a checkpoint, none of them drawn at random.
 
@@ -57,15 +64,24 @@ def load_backbone(
         tensors: Weights under their names; those that the architecture does not know are ignored.
         device: Where it runs.
         dtype: Its arithmetic.
+        quantize: What its weights are rounded to.
 
     Raises:
+        ValueError: Weights cannot be rounded for that device.
         UnknownLayoutError: transformers has no such architecture.
         MissingTensorError: Weights are missing.
     """
+    if quantize is not None and device.type != "cpu":
+        raise ValueError(
+            f"quantize={str(quantize)!r} is for the CPU, and the device is {str(device)!r}: there, "
+            "dtype='auto' is a half type"
+        )
     packs = spec.architecture in PACKABLE
     model = _build(spec, tensors, dtype=dtype, attention=PACKED if packs else None)
     model.to(device=device)  # type: ignore[call-arg]  # its stub is of a decorated method
-    if device.type == "cpu":
+    if quantize is not None:
+        quantise(model)
+    elif device.type == "cpu":
         prepack(model, dtype=dtype)
     if packs:
         pad = model.config.pad_token_id if spec.architecture in POSITIONS_BEHIND_PADDING else None

@@ -5,6 +5,7 @@ what it was.
 """
 
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,15 @@ FUSED = (
 """Where transformers keeps a linear layer and the GELU behind it, in modules of one parent."""
 
 Activation = str
-"""What oneDNN computes with the product: "none" or "gelu"."""
+"""What is computed with the product: "none" or "gelu", as oneDNN calls them."""
+
+
+class LinearKind(Protocol):
+    """What makes another kind of layer of a linear one."""
+
+    def __call__(self, linear: nn.Linear, *, activation: Activation) -> nn.Module:
+        """The layer and the activation behind it, as one module."""
+        ...
 
 
 class PackedLinear(nn.Module):
@@ -61,14 +70,22 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 @torch.inference_mode()
 def prepack(model: nn.Module, *, dtype: torch.dtype) -> None:
-    """Replace the linear layers of a model on the CPU, one by one, so that memory stays flat."""
-    if not can_pack(dtype):
-        return
+    """Lay out the linear layers of a model on the CPU, where that can be done."""
+    if can_pack(dtype):
+        replace_linears(model, PackedLinear)
+
+
+def replace_linears(model: nn.Module, kind: LinearKind) -> None:
+    """Replace the linear layers of a model, one by one, so that memory stays flat.
+
+    Args:
+        model: Changed in place; the GELU behind a layer becomes part of its replacement.
+        kind: Makes a replacement of a layer and the activation behind it.
+    """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear:
-                activation = _fuse(parent, name)
-                setattr(parent, name, PackedLinear(child, activation=activation))
+                setattr(parent, name, kind(child, activation=_fuse(parent, name)))
 
 
 def _fuse(parent: nn.Module, name: str) -> Activation:

@@ -14,6 +14,7 @@ from tercet.encoding.heads.dense import DenseView
 from tercet.encoding.heads.multi_vector import MultiVectorView, TokenRows
 from tercet.encoding.heads.projection import load_projection
 from tercet.encoding.heads.sparse import SparseView, lexical_weights
+from tercet.encoding.options import Quantize
 from tercet.encoding.packing import Pass, pack
 from tercet.encoding.tokenised import TokenisedText
 from tercet.encoding.weights import Weights
@@ -52,7 +53,13 @@ class Model:
 
     @classmethod
     def load(
-        cls, spec: ModelSpec, weights: Weights, *, device: torch.device, dtype: torch.dtype
+        cls,
+        spec: ModelSpec,
+        weights: Weights,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        quantize: Quantize | None = None,
     ) -> Self:
         """Build the model from the tensors of a checkpoint.
 
@@ -61,6 +68,7 @@ class Model:
             weights: The tensors.
             device: Where it runs.
             dtype: Its arithmetic; lengths and lexical weights are computed in float32 all the same.
+            quantize: What the backbone's weights are rounded to; heads stay as they are.
         """
         dense, sparse, multi_vector = None, None, None
         heads = weights.heads
@@ -77,7 +85,9 @@ class Model:
                 spec.multi_vector.layers, heads, role="multi_vector", device=device, dtype=dtype
             )
             multi_vector = MultiVectorView(layers, dim=spec.multi_vector.dim)
-        backbone = load_backbone(spec, weights.backbone, device=device, dtype=dtype)
+        backbone = load_backbone(
+            spec, weights.backbone, device=device, dtype=dtype, quantize=quantize
+        )
         return cls(backbone, dense=dense, sparse=sparse, multi_vector=multi_vector)
 
     @torch.inference_mode()

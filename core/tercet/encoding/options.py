@@ -15,6 +15,12 @@ FEWEST_TOKENS = 4
 """What a pass must hold at least: two special tokens, a marker, and one token of the text."""
 
 
+class Quantize(StrEnum):
+    """What the weights of the backbone are rounded to."""
+
+    INT8 = "int8"
+
+
 class OnTruncation(StrEnum):
     """What happens when a text must be cut: a warning a call, or an error."""
 
@@ -31,12 +37,14 @@ class EncoderOptions:
         query_tokens: Tokens of a query; None for what the model was published with.
         document_tokens: Most tokens of a document in one pass; None for the model's own.
         on_truncation: What happens when a text must be cut.
+        quantize: What the backbone's weights are rounded to; None for not at all.
     """
 
     long_documents: LongDocumentOptions = field(default_factory=LongDocumentOptions)
     query_tokens: int | None = None
     document_tokens: int | None = None
     on_truncation: OnTruncation = OnTruncation.WARN
+    quantize: Quantize | None = None
 
     @classmethod
     def parse(
@@ -57,8 +65,11 @@ class EncoderOptions:
             TypeError: A number of tokens that is no whole number.
             ValueError: An unknown value, or too few tokens.
         """
-        if quantize is not None:
-            raise ValueError(f"quantize is {quantize!r}; there is: None (weights as they are)")
+        if quantize not in (None, *Quantize):
+            raise ValueError(
+                f"quantize is {quantize!r}; there are: None (weights as they are), "
+                f"{', '.join(Quantize)}"
+            )
         return cls(
             long_documents=LongDocumentOptions.parse(
                 long_documents,
@@ -69,6 +80,7 @@ class EncoderOptions:
             query_tokens=_tokens(query_tokens, name="query_tokens"),
             document_tokens=_tokens(document_tokens, name="document_tokens"),
             on_truncation=read_choice(OnTruncation, on_truncation, name="on_truncation"),
+            quantize=None if quantize is None else Quantize(quantize),
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -86,7 +98,7 @@ class EncoderOptions:
     def _of_documents(self) -> dict[str, Any]:
         long = self.long_documents
         return {
-            "quantize": None,
+            "quantize": None if self.quantize is None else str(self.quantize),
             "long_documents": str(long.mode),
             "document_tokens": self.document_tokens,
             "mcls_interval": long.mcls_interval,

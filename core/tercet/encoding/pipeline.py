@@ -67,7 +67,13 @@ class Pipeline:
         dense = self.spec.dense
         self._pools_cls = dense is not None and dense.pooling == ("cls",)
         self.tokenizer = Tokenizer(checkpoint.folder, self.spec)
-        self._model = Model.load(self.spec, checkpoint.read(), device=self.device, dtype=self.dtype)
+        self._model = Model.load(
+            self.spec,
+            checkpoint.read(),
+            device=self.device,
+            dtype=self.dtype,
+            quantize=options.quantize,
+        )
         options.check(
             max_tokens=self.spec.max_tokens,
             pools_cls=self._pools_cls,
@@ -80,7 +86,8 @@ class Pipeline:
     def where(self) -> str:
         """Where and how the model computes, for people."""
         dtype = str(self.dtype).removeprefix("torch.")
-        return f"device={str(self.device)!r}, dtype={dtype!r}"
+        rounded = f", quantize={str(quantize)!r}" if (quantize := self.options.quantize) else ""
+        return f"device={str(self.device)!r}, dtype={dtype!r}{rounded}"
 
     def encoder_spec(self) -> EncoderSpec:
         """What an encoder over this pipeline is."""
