@@ -2,19 +2,24 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.documents import Document
-from tercet.embeddings import Embeddings, TextEncoder, concatenate
+from tercet.embeddings import TextEncoder
 from tercet.errors import check_k
 from tercet.fusion import Candidates, best_first, fuse
+from tercet.given import given_embeddings
 from tercet.indexes.base import Index
 from tercet.indexes.checks import check_encoder
 from tercet.plans import Plan, resolve_plan
 from tercet.ranking import Hit, Ranking
 from tercet.scoring.views import view_scores
+from tercet.serving import Serving
+from tercet.sharing import SharedEncoder, served
+from tercet.tracing import traced
 
 
 class Reranker:
@@ -43,6 +48,7 @@ class Reranker:
         self.index = index
         self.plan = resolve_plan(plan, encoder.spec)
 
+    @traced("tercet.rerank")
     def rerank(
         self, query: str, documents: Sequence[Document | str], *, k: int | None = None
     ) -> Ranking:
@@ -64,7 +70,7 @@ class Reranker:
             check_k(k)
         if not given:
             return Ranking(())
-        embeddings = self._embeddings(given)
+        embeddings = given_embeddings(given, self.encoder, views=self.plan.views, index=self.index)
         queries = self.encoder.encode_queries([query])
         reduction = self.plan.reduction(self.encoder.spec.reduction)
         scores = {
@@ -85,33 +91,13 @@ class Reranker:
         self, query: str, documents: Sequence[Document | str], *, k: int | None = None
     ) -> Ranking:
         """`rerank`, without blocking the event loop."""
-        return await asyncio.to_thread(self.rerank, query, documents, k=k)
+        twin = Reranker(self._served, plan=self.plan, index=self.index)
+        return await asyncio.to_thread(twin.rerank, query, documents, k=k)
 
-    def _embeddings(self, documents: list[Document]) -> Embeddings:
-        """Their views in the order given, stored ones where the index has the same text."""
-        stored = self._stored(documents)
-        fresh = [n for n, d in enumerate(documents) if d.id not in stored]
-        known = [n for n, d in enumerate(documents) if d.id in stored]
-        parts = []
-        if known and self.index is not None:
-            parts.append(self.index.embeddings([documents[n].id for n in known]))
-        if fresh:
-            parts.append(self.encoder.encode_documents([documents[n].content for n in fresh]))
-        places = np.argsort(np.asarray(known + fresh, dtype=np.int64))
-        return concatenate([_bare(part) for part in parts]).take(places)
-
-    def _stored(self, documents: list[Document]) -> set[str]:
-        if self.index is None or not set(self.plan.views) <= set(self.index.representations):
-            return set()
-        found = {d.id: d.content for d in self.index.get([d.id for d in documents])}
-        return {d.id for d in documents if found.get(d.id) == d.content}
-
-
-def _bare(embeddings: Embeddings) -> Embeddings:
-    """The views alone: stored ones have no token counts, and their model was checked at birth."""
-    return Embeddings(
-        dense=embeddings.dense, sparse=embeddings.sparse, multi_vector=embeddings.multi_vector
-    )
+    @cached_property
+    def _served(self) -> Serving | SharedEncoder:
+        """The encoder with asynchronous methods."""
+        return served(self.encoder)
 
 
 def _documents(given: Sequence[Document | str]) -> list[Document]:

@@ -4,9 +4,9 @@ import asyncio
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from operator import length_hint
 from os import PathLike
 from typing import NoReturn, Self, TypedDict, Unpack
@@ -14,20 +14,21 @@ from typing import NoReturn, Self, TypedDict, Unpack
 from tercet.documents import AddReport, Document
 from tercet.embeddings import Embeddings, Representation, TextEncoder
 from tercet.encoder import Encoder
+from tercet.encoding.calls import TextRole, encode_in_parts
 from tercet.errors import MissingViewError, TercetError, check_k
 from tercet.filters import Filter
 from tercet.fusion import score_bounds
 from tercet.indexes.base import Index
-from tercet.indexes.checks import check_embeddings, check_encoder, model_name
+from tercet.indexes.checks import Vectors, check_embeddings, check_encoder, model_name
 from tercet.indexes.ingest import Ingest
 from tercet.plans import Plan, resolve_plan
 from tercet.progress import progress
 from tercet.ranking import Ranking
 from tercet.scoring.dense import inner_product
 from tercet.scoring.mmr import maximal_marginal_relevance
-
-STEP_DOCUMENTS = 32
-"""So many documents are encoded at once by an encoder that has no stream."""
+from tercet.serving import Serving
+from tercet.sharing import SharedEncoder, served
+from tercet.tracing import traced
 
 DEFAULT_MODEL = "tercet/mini"
 
@@ -66,6 +67,8 @@ class Retriever:
         check_encoder(encoder.spec, index.spec)
         self.encoder = encoder
         self.index = index
+        self.temporary = False
+        """Whether the index is removed with the retriever."""
 
     @classmethod
     def create(
@@ -94,7 +97,8 @@ class Retriever:
         where = tempfile.mkdtemp(prefix="tercet-") if path is None else path
         index = Index.open(where, spec=loaded.spec, representations=representations)
         retriever = cls(loaded, index)
-        if path is None:
+        retriever.temporary = path is None
+        if retriever.temporary:
             weakref.finalize(retriever, _remove, index, str(where))
         return retriever
 
@@ -122,7 +126,14 @@ class Retriever:
             index.close()
             raise
 
-    def add(self, documents: Iterable[Document], *, show_progress: bool = False) -> AddReport:
+    @traced("tercet.add")
+    def add(
+        self,
+        documents: Iterable[Document],
+        *,
+        vectors: Vectors | None = None,
+        show_progress: bool = False,
+    ) -> AddReport:
         """Index documents, replacing those whose ids are there already.
 
         Documents that have not changed are not encoded again, and each batch is committed by
@@ -130,34 +141,26 @@ class Retriever:
 
         Args:
             documents: Any iterable, read as a stream.
+            vectors: Dense vectors that came along with documents, by id. They are compared with the
+                model's own, not stored.
             show_progress: Draw a progress bar on stderr.
+
+        Raises:
+            ModelMismatchError: A vector that came along is of another model.
         """
         total = length_hint(documents) or None
         with progress("indexing", total=total, show=show_progress) as bar:
-            ingest = Ingest(self.index, bar)
+            ingest = Ingest(self.index, bar, vectors)
             for batch in ingest.batches(documents):
-                ingest.commit(batch, self._encoded([document.content for document in batch]))
+                texts = [document.content for document in batch]
+                ingest.commit(batch, encode_in_parts(self.encoder, TextRole.DOCUMENTS, texts))
             return ingest.finish()
-
-    def _encoded(self, texts: Sequence[str]) -> Iterator[Embeddings]:
-        """The views of a batch, part by part."""
-        stream = getattr(self.encoder, "encode_documents_iter", None)
-        if stream is None:
-            for start in range(0, len(texts), STEP_DOCUMENTS):
-                yield self.encoder.encode_documents(texts[start : start + STEP_DOCUMENTS])
-            return
-        done = 0
-        # left before its end, where it would report cut texts: `add` does so, once for all batches
-        with closing(stream(texts)) as parts:
-            while done < len(texts):
-                part = next(parts)
-                done += len(part)
-                yield part
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents of these ids; how many there were."""
         return self.index.delete(ids)
 
+    @traced("tercet.retrieve")
     def retrieve(
         self,
         query: str,
@@ -188,6 +191,7 @@ class Retriever:
         queries = self._views(query, resolved, embeddings)
         return self.index.search(queries, k=k, plan=resolved, filter=filter, exact=exact)[0]
 
+    @traced("tercet.retrieve_diverse")
     def retrieve_diverse(
         self,
         query: str,
@@ -272,23 +276,37 @@ class Retriever:
     def _views(
         self, query: str, plan: Plan, given: Embeddings | None, *more: Representation
     ) -> Embeddings:
-        if not isinstance(query, str):
-            raise TypeError(f"a query is one string, not {query!r}")
-        if given is None:
-            return self.encoder.encode_queries([query])
-        check_embeddings(given, name="embeddings")
-        if len(given) != 1:
-            raise ValueError(f"embeddings are of {len(given)} queries; retrieve takes one")
-        if {*plan.views, *more} <= set(given.representations):
+        _check_query(query)
+        if given is not None and _suffices(given, {*plan.views, *more}):
             return given
-        encoded = self.encoder.encode_queries([query])
-        return replace(encoded, **{r.value: getattr(given, r.value) for r in given.representations})
+        return _overlaid(self.encoder.encode_queries([query]), given)
+
+    async def _aviews(
+        self, query: str, plan: str | Plan | None, given: Embeddings | None, *more: Representation
+    ) -> Embeddings:
+        """What `_views` gives, encoded by the one worker."""
+        _check_query(query)
+        if given is not None and _suffices(given, {*self._plan(plan).views, *more}):
+            return given
+        return _overlaid(await self._served.aencode_queries([query]), given)
+
+    @cached_property
+    def _served(self) -> Serving | SharedEncoder:
+        """The encoder with asynchronous methods."""
+        return served(self.encoder)
 
     async def aadd(
-        self, documents: Iterable[Document], *, show_progress: bool = False
+        self,
+        documents: Iterable[Document],
+        *,
+        vectors: Vectors | None = None,
+        show_progress: bool = False,
     ) -> AddReport:
         """`add`, without blocking the event loop."""
-        return await asyncio.to_thread(self.add, documents, show_progress=show_progress)
+        twin = Retriever(self._served, self.index)
+        return await asyncio.to_thread(
+            twin.add, documents, vectors=vectors, show_progress=show_progress
+        )
 
     async def adelete(self, ids: Sequence[str]) -> int:
         """`delete`, without blocking the event loop."""
@@ -305,14 +323,35 @@ class Retriever:
         exact: bool = False,
     ) -> Ranking:
         """`retrieve`, without blocking the event loop."""
+        check_k(k)
+        views = await self._aviews(query, plan, embeddings)
         return await asyncio.to_thread(
-            self.retrieve,
+            self.retrieve, query, k=k, plan=plan, filter=filter, embeddings=views, exact=exact
+        )
+
+    async def aretrieve_diverse(
+        self,
+        query: str,
+        *,
+        k: int = 5,
+        fetch_k: int = 20,
+        diversity: float = 0.5,
+        plan: str | Plan | None = None,
+        filter: Filter | None = None,
+        embeddings: Embeddings | None = None,
+    ) -> Ranking:
+        """`retrieve_diverse`, without blocking the event loop."""
+        check_k(k)
+        views = await self._aviews(query, plan, embeddings, Representation.DENSE)
+        return await asyncio.to_thread(
+            self.retrieve_diverse,
             query,
             k=k,
+            fetch_k=fetch_k,
+            diversity=diversity,
             plan=plan,
             filter=filter,
-            embeddings=embeddings,
-            exact=exact,
+            embeddings=views,
         )
 
     def close(self) -> None:
@@ -336,6 +375,26 @@ class Retriever:
 
     def __repr__(self) -> str:
         return f"Retriever({self.encoder!r}, {self.index!r})"
+
+
+def _check_query(query: object) -> None:
+    if not isinstance(query, str):
+        raise TypeError(f"a query is one string, not {query!r}")
+
+
+def _suffices(given: Embeddings, views: set[Representation]) -> bool:
+    """Whether given embeddings, checked here, have all the views that a search needs."""
+    check_embeddings(given, name="embeddings")
+    if len(given) != 1:
+        raise ValueError(f"embeddings are of {len(given)} queries; retrieve takes one")
+    return views <= set(given.representations)
+
+
+def _overlaid(encoded: Embeddings, given: Embeddings | None) -> Embeddings:
+    """The encoded views, except those that were given."""
+    if given is None:
+        return encoded
+    return replace(encoded, **{r.value: getattr(given, r.value) for r in given.representations})
 
 
 def _reload(index: Index, *, device: str | None, dtype: str) -> Encoder:

@@ -210,3 +210,8 @@ def shared(
     with _CACHES_LOCK:
         cache = _CACHES.get(id(whole)) or _CACHES.setdefault(id(whole), _Cache(whole))
     return SharedEncoder(cache, asked)
+
+
+def served(encoder: TextEncoder) -> Serving | SharedEncoder:
+    """The encoder with asynchronous methods: itself where it has them, else its `Serving`."""
+    return encoder if isinstance(encoder, SharedEncoder) else Serving.of(encoder)

@@ -1,6 +1,6 @@
 """One call of any encoder, for those who encode on behalf of others: they report cut texts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from enum import StrEnum
 from typing import Any
@@ -10,6 +10,9 @@ from tercet.encoding.gathering import Gathering
 from tercet.encoding.options import OnTruncation
 from tercet.encoding.reporting import REMEDIES, TextReport
 
+STEP_TEXTS = 32
+"""So many texts are encoded at once by an encoder that has no stream."""
+
 
 class TextRole(StrEnum):
     """What a text is to the encoder."""
@@ -18,8 +21,31 @@ class TextRole(StrEnum):
     DOCUMENTS = "documents"
 
 
+def encode_in_parts(
+    encoder: TextEncoder, role: TextRole, texts: Sequence[str]
+) -> Iterator[Embeddings]:
+    """The views of N texts, part by part; an encoder that streams does not report what it cut.
+
+    Args:
+        encoder: Any encoder.
+        role: Of the texts.
+        texts: N texts.
+    """
+    stream: Any = getattr(encoder, f"encode_{role}_iter", None)
+    if stream is None:
+        for start in range(0, len(texts), STEP_TEXTS):
+            yield _whole(encoder, role, texts[start : start + STEP_TEXTS])
+        return
+    done = 0
+    with closing(stream(texts)) as parts:  # left before its end, where it would report
+        while done < len(texts):
+            part = next(parts)
+            done += len(part)
+            yield part
+
+
 def encode_silently(encoder: TextEncoder, role: TextRole, texts: Sequence[str]) -> Embeddings:
-    """The views of N texts; an encoder that streams is left before it reports what it cut.
+    """The views of N texts as one; as `encode_in_parts`, it does not report what was cut.
 
     Args:
         encoder: Any encoder.
@@ -29,21 +55,18 @@ def encode_silently(encoder: TextEncoder, role: TextRole, texts: Sequence[str]) 
     Raises:
         ValueError: The encoder gave the views of more or fewer texts.
     """
-    stream: Any = getattr(encoder, f"encode_{role}_iter", None)
-    if stream is None or not texts:
-        whole: Any = getattr(encoder, f"encode_{role}")
-        found: Embeddings = whole(texts)
-    else:
-        gathering, done = Gathering(), 0
-        with closing(stream(texts)) as parts:
-            while done < len(texts):
-                part = next(parts)
-                gathering.add(part)
-                done += len(part)
-        found = gathering.result()
+    gathering = Gathering()
+    for part in encode_in_parts(encoder, role, texts):
+        gathering.add(part)
+    found = gathering.result() if texts else _whole(encoder, role, texts)
     if len(found) != len(texts):
         raise ValueError(f"{encoder!r} gave the views of {len(found)} texts for {len(texts)}")
     return found
+
+
+def _whole(encoder: TextEncoder, role: TextRole, texts: Sequence[str]) -> Embeddings:
+    encode = encoder.encode_queries if role is TextRole.QUERIES else encoder.encode_documents
+    return encode(texts)
 
 
 def report_cuts(
