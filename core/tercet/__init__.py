@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tercet.context.builder import Context, ContextBuilder
     from tercet.documents import Document
     from tercet.embeddings import (
         Embeddings,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CallableEncoder": "encoder",
+    "Context": "context.builder",
+    "ContextBuilder": "context.builder",
     "Document": "documents",
     "Embeddings": "embeddings",
     "Encoder": "encoder",
@@ -43,6 +46,8 @@ _HOMES = {
 
 __all__ = [
     "CallableEncoder",
+    "Context",
+    "ContextBuilder",
     "Document",
     "Embeddings",
     "Encoder",

@@ -7,7 +7,7 @@ normalised sum over its words, its lexical weights count words, its token vector
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -21,6 +21,7 @@ from tercet.embeddings import (
     Representation,
     SparseVectors,
 )
+from tercet.encoder import Token
 from tercet.errors import check_texts
 
 VOCABULARY = 1 << 20
@@ -84,6 +85,14 @@ class HashEncoder:
         del show_progress
         return self._encode(texts, document_id=self._spec.document_id)
 
+    def tokens(self, texts: Sequence[str]) -> list[list[Token]]:
+        """The words of documents, one for each row of `multi_vector`."""
+        check_texts(texts)
+        return [
+            [Token(m[0].lower(), *m.span()) for m in _matches(text)] or [Token("", None, None)]
+            for text in texts
+        ]
+
     def _encode(self, texts: Sequence[str], *, document_id: str | None) -> Embeddings:
         check_texts(texts)
         words = [_words(text) for text in texts]
@@ -116,7 +125,11 @@ class HashEncoder:
 
 def _words(text: str) -> list[str]:
     """Words in lower case; a text without any is one empty word."""
-    return WORD.findall(replace_lone_surrogates(text).lower()) or [""]
+    return [match[0].lower() for match in _matches(text)] or [""]
+
+
+def _matches(text: str) -> Iterator[re.Match[str]]:
+    return WORD.finditer(replace_lone_surrogates(text))
 
 
 def _sparse(words: list[list[str]]) -> SparseVectors:

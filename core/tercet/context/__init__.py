@@ -1,0 +1,1 @@
+"""Contexts for language models: hits to a text that fits a token budget, with citations."""

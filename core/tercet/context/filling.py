@@ -1,0 +1,141 @@
+"""Filling a budget: the passages that fit, counted as they will be joined."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from tercet.context.counting import Counter
+from tercet.context.layout import Layout, Piece
+from tercet.context.passages import Passage, Source
+from tercet.context.sentences import character_starts, word_edges
+
+REPEATABLE = 40
+"""Characters: a shorter sentence, as "Results.", is shown with each document that has it."""
+
+Proposal = tuple[Passage, list[Passage]]
+"""A passage, and the parts of it that no other document shows."""
+
+Shown = dict[str, int]
+"""Sentences that are shown, and the place of the document they are shown from."""
+
+
+class Filling:
+    """A context under construction, never over its budget."""
+
+    def __init__(self, layout: Layout, counter: Counter, budget: int) -> None:
+        self._layout, self._counter, self._budget = layout, counter, budget
+        self._chosen: list[Passage] = []
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """What was chosen, as it will be shown."""
+        return self._layout.pieces(self._chosen)
+
+    def fill(self, passages: Sequence[Passage]) -> bool:
+        """Choose passages in the order given, each if there is room; whether there was for all.
+
+        A joined text has not as many tokens as its parts together. So their sum only proposes
+        passages, and as many of them are chosen as fit when all is joined.
+        """
+        complete, left = True, list(passages)
+        while left:
+            proposed, left = self._proposed(left)
+            if left and not proposed:
+                return False
+            count = self._fitting(proposed)
+            if count < len(proposed):
+                complete = False
+                left = [p for p, _ in proposed[count + 1 :]] + left  # all but the one too long
+            self._chosen = self._with(proposed[:count])
+        return complete
+
+    def cut(self, passage: Passage) -> Sequence[Piece]:
+        """The longest beginning of a passage that fits alone, for when nothing fits whole.
+
+        It ends with a sentence if one fits, else with a word, else with a character; if not even
+        that fits, there is none.
+        """
+        ends = [passage.source.sentences[n][1] for n in passage.sentences]
+        start = passage.span[0]
+        sentence = passage.source.document.text[start : ends[0]]
+        words = [start + edge for edge in word_edges(sentence)]
+        characters = [start + edge for edge in character_starts(sentence)[1:].tolist()]
+        for edges in (ends, words, characters):
+            cuts = [self._layout.beginning(passage, edge, cut=edge not in ends) for edge in edges]
+            if longest := self._longest(cuts):
+                return longest
+        return ()
+
+    def shows(self, passage: Passage) -> bool:
+        """Whether other documents show each of its sentences."""
+        return not list(new_runs(passage, shown_sentences(self._chosen)))
+
+    def _proposed(self, passages: Sequence[Passage]) -> tuple[list[Proposal], list[Passage]]:
+        """The passages that seem to fit, with what is new in them; the other passages."""
+        room = self._budget - self._counter(self._layout.text(self.pieces))
+        shown = shown_sentences(self._chosen)
+        proposed, left = [], []
+        for passage in passages:
+            new = [
+                passage.source.passage(first, last, passage.score, self._counter)
+                for first, last in new_runs(passage, shown)
+            ]
+            cost = sum(run.tokens + self._counter(self._layout.before(run)) for run in new)
+            if cost > room:
+                left.append(passage)
+                continue
+            room -= cost
+            proposed.append((passage, new))
+            shown |= shown_sentences(new)
+        return proposed, left
+
+    def _fitting(self, proposed: Sequence[Proposal]) -> int:
+        """How many of them fit when all is joined."""
+        pieces_of = self._layout.pieces
+        return largest(len(proposed), lambda n: self._fits(pieces_of(self._with(proposed[:n]))))
+
+    def _longest(self, cuts: Sequence[Piece]) -> Sequence[Piece]:
+        """The longest that fits alone, if one does."""
+        count = largest(len(cuts), lambda n: self._fits(cuts[n - 1 : n]))
+        return cuts[count - 1 : count] if count else ()
+
+    def _with(self, proposed: Sequence[Proposal]) -> list[Passage]:
+        """What was chosen, and what is new in some proposals."""
+        return [*self._chosen, *(run for _, new in proposed for run in new)]
+
+    def _fits(self, pieces: Sequence[Piece]) -> bool:
+        return self._counter(self._layout.text(pieces)) <= self._budget
+
+
+def largest(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to `most` that fits, found by halves; 0 is taken to fit.
+
+    What is returned was tried and fits, even where some smaller number does not.
+    """
+    low, high, guess = 0, most + 1, most
+    while high - low > 1:
+        low, high = (guess, high) if fits(guess) else (low, guess)
+        guess = (low + high) // 2
+    return low
+
+
+def new_runs(passage: Passage, shown: Shown) -> Iterator[tuple[int, int]]:
+    """The sentences of a passage that no other document shows, in runs from first to last."""
+    source, start = passage.source, passage.first
+    for n in passage.sentences:
+        if shown.get(_key(source, n), source.place) != source.place:
+            if start < n:
+                yield start, n
+            start = n + 1
+    if start < passage.last:
+        yield start, passage.last
+
+
+def shown_sentences(passages: Iterable[Passage]) -> Shown:
+    """The sentences of passages that other documents need not repeat."""
+    keys = ((p.source, _key(p.source, n)) for p in passages for n in p.sentences)
+    return {key: source.place for source, key in keys if len(key) >= REPEATABLE}
+
+
+def _key(source: Source, sentence: int) -> str:
+    """The words of a sentence, however they are spaced."""
+    start, end = source.sentences[sentence]
+    return " ".join(source.document.text[start:end].split())
