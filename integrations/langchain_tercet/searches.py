@@ -146,6 +146,25 @@ class Searches(vectorstores.VectorStore):
             )
         )
 
+    async def amax_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        *,
+        plan: str | Plan | None = None,
+        filter: Filter | None = None,
+        **kwargs: Any,
+    ) -> list[documents.Document]:
+        """`max_marginal_relevance_search`, without blocking the event loop."""
+        refuse_unknown("amax_marginal_relevance_search", kwargs, DIVERSE)
+        return _documents(
+            await self.retriever.aretrieve_diverse(
+                query, k=k, fetch_k=fetch_k, diversity=1 - lambda_mult, plan=plan, filter=filter
+            )
+        )
+
     def max_marginal_relevance_search_by_vector(
         self,
         embedding: list[float],

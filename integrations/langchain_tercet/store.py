@@ -178,6 +178,35 @@ class TercetVectorStore(Searches):
         refuse_unknown("add_texts", kwargs, "texts, metadatas, ids and batch_size")
         return self.add_documents(zip_documents(texts, metadatas, ids), batch_size=batch_size)
 
+    async def aadd_documents(
+        self,
+        documents: Iterable[documents.Document],
+        *,
+        ids: Iterable[str | None] | None = None,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """`add_documents`, without blocking the event loop."""
+        refuse_unknown("aadd_documents", kwargs, "documents, ids and batch_size")
+        del batch_size
+        given = with_ids(documents, ids)
+        await self._writer.aadd(given)
+        return [document.id for document in given]
+
+    async def aadd_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: Iterable[dict[str, Any]] | None = None,
+        *,
+        ids: Iterable[str | None] | None = None,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """`add_texts`, without blocking the event loop."""
+        refuse_unknown("aadd_texts", kwargs, "texts, metadatas, ids and batch_size")
+        documents = zip_documents(texts, metadatas, ids)
+        return await self.aadd_documents(documents, batch_size=batch_size)
+
     def delete(
         self, ids: Sequence[str] | None = None, *, filter: Filter | None = None, **kwargs: Any
     ) -> bool:
