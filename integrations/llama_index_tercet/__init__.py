@@ -5,6 +5,7 @@ from tercet.errors import require
 
 require("llama_index.core", extra="llama-index")
 
+from llama_index_tercet.context import TercetContextPostprocessor
 from llama_index_tercet.embeddings import TercetEmbedding
 from llama_index_tercet.reranker import TercetRerank
 from llama_index_tercet.retriever import TercetRetriever
@@ -13,6 +14,7 @@ from llama_index_tercet.store import TercetVectorStore
 from llama_index_tercet.tools import retriever_tool
 
 __all__ = [
+    "TercetContextPostprocessor",
     "TercetEmbedding",
     "TercetRerank",
     "TercetRetriever",

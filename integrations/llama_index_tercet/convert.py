@@ -22,6 +22,8 @@ from tercet.errors import MissingViewError, check_methods
 from tercet.filters import And, Expression, F, Not, Or
 from tercet.ranking import Hit, Ranking
 from tercet.retriever import Retriever
+from tercet.serving import Serving
+from tercet.sharing import SharedEncoder
 
 PRIVATE = "llama_index"
 """Under this key of `Document.private` stands what a node has beyond text and metadata."""
@@ -65,7 +67,7 @@ def from_node(node: schema.BaseNode) -> Document:
         id=node.node_id,
         text=node.get_content(schema.MetadataMode.NONE),
         metadata=node.metadata,
-        header=_header(node),
+        header=text_header(node, schema.MetadataMode.EMBED),
         parent=node.ref_doc_id,
         private={PRIVATE: _without_content(node)},
     )
@@ -118,12 +120,16 @@ def _with_score(given: schema.NodeWithScore) -> schema.BaseNode:
     )
 
 
-def _header(node: schema.BaseNode) -> str:
-    text = node.get_content(schema.MetadataMode.NONE)
-    embedded = node.get_content(schema.MetadataMode.EMBED)
-    for ending in (text, text.rstrip()):  # with metadata, LlamaIndex strips what it embeds
-        if embedded.endswith(ending):
-            return embedded[: len(embedded) - len(ending)]
+def text_header(node: schema.BaseNode, mode: schema.MetadataMode) -> str:
+    """What stands before a node's text for an embedding or a language model.
+
+    Raises:
+        ValueError: A template that puts something after the text.
+    """
+    text, shown = node.get_content(schema.MetadataMode.NONE), node.get_content(mode)
+    for ending in (text, text.rstrip()):  # with metadata, LlamaIndex strips what it shows
+        if shown.endswith(ending):
+            return shown[: len(shown) - len(ending)]
     raise ValueError(
         f"the text_template of node {node.node_id!r}, {getattr(node, 'text_template', None)!r}, "
         "puts something after {content}; the text must come last: '{metadata_str}\\n\\n{content}'"
@@ -172,12 +178,22 @@ def sparse_rows(embeddings: Embeddings) -> list[dict[int, float]]:
 
 def query_views(query: schema.QueryBundle, encoder: TextEncoder) -> Embeddings | None:
     """The dense view that a query brings along, as in HyDE; None where it brings none."""
-    if query.embedding is not None:
-        return Embeddings.from_dense([query.embedding])
-    if not query.custom_embedding_strs:
-        return None
-    rows = dense_rows(encoder.encode_queries(query.custom_embedding_strs))
-    return Embeddings.from_dense([mean_agg(rows)])
+    if query.embedding is None and query.custom_embedding_strs:
+        return _mean(encoder.encode_queries(query.custom_embedding_strs))
+    return None if query.embedding is None else Embeddings.from_dense([query.embedding])
+
+
+async def aquery_views(
+    query: schema.QueryBundle, encoder: Serving | SharedEncoder
+) -> Embeddings | None:
+    """`query_views`, without blocking the event loop."""
+    if query.embedding is None and query.custom_embedding_strs:
+        return _mean(await encoder.aencode_queries(query.custom_embedding_strs))
+    return None if query.embedding is None else Embeddings.from_dense([query.embedding])
+
+
+def _mean(embeddings: Embeddings) -> Embeddings:
+    return Embeddings.from_dense([mean_agg(dense_rows(embeddings))])
 
 
 def from_metadata_filters(filters: MetadataFilters | None) -> Expression | None:

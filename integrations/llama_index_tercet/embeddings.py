@@ -3,6 +3,7 @@
 from typing import ClassVar, Self
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
 from pydantic import model_validator
 
 from llama_index_tercet.convert import dense_rows
@@ -22,6 +23,7 @@ class TercetEmbedding(OneView, BaseEmbedding):
     """
 
     view: ClassVar[Representation] = Representation.DENSE
+    end = EmbeddingEndEvent
 
     @model_validator(mode="after")
     def _refuse_cache(self) -> Self:
@@ -39,19 +41,19 @@ class TercetEmbedding(OneView, BaseEmbedding):
         return "TercetEmbedding"
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        return dense_rows(self._shared.encode_queries([query]))[0]
+        return dense_rows(self._queries([query]))[0]
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return self._get_text_embeddings([text])[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return dense_rows(self._shared.encode_documents(texts))
+        return dense_rows(self._documents(texts))
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
-        return dense_rows(await self._shared.aencode_queries([query]))[0]
+        return dense_rows(await self._aqueries([query]))[0]
 
     async def _aget_text_embedding(self, text: str) -> list[float]:
         return (await self._aget_text_embeddings([text]))[0]
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return dense_rows(await self._shared.aencode_documents(texts))
+        return dense_rows(await self._adocuments(texts))

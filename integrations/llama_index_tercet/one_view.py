@@ -1,11 +1,14 @@
 """What LlamaIndex's embedding models, dense and sparse, have in common here."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from llama_index_tercet.convert import LoadedEncoder, refuse_pickling, without_class_name
-from tercet.embeddings import Representation
+from llama_index_tercet.events import ending
+from tercet.embeddings import Embeddings, Representation
 from tercet.sharing import SharedEncoder, shared
 
 
@@ -15,6 +18,8 @@ class OneView(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     view: ClassVar[Representation]
+    end: ClassVar[Callable[..., Any]]
+    """The event of LlamaIndex that an encoding is done."""
 
     model_name: str = ""
     embed_batch_size: int = Field(default=256, gt=0, le=2048)
@@ -41,6 +46,25 @@ class OneView(BaseModel):
         self.document_id = spec.document_id
         self._shared = shared(self.encoder, views=(self.view,))
         return self
+
+    def _queries(self, texts: list[str]) -> Embeddings:
+        with self._ending(texts):
+            return self._shared.encode_queries(texts)
+
+    def _documents(self, texts: list[str]) -> Embeddings:
+        with self._ending(texts):
+            return self._shared.encode_documents(texts)
+
+    async def _aqueries(self, texts: list[str]) -> Embeddings:
+        with self._ending(texts):
+            return await self._shared.aencode_queries(texts)
+
+    async def _adocuments(self, texts: list[str]) -> Embeddings:
+        with self._ending(texts):
+            return await self._shared.aencode_documents(texts)
+
+    def _ending(self, texts: list[str]) -> AbstractContextManager[None]:
+        return ending(lambda: self.end(chunks=texts, embeddings=[]))
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         return self.model_copy()

@@ -1,14 +1,11 @@
 """The reranker for LlamaIndex."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Self
 
-from llama_index.core import instrumentation, schema
-from llama_index.core.callbacks import CBEventType, EventPayload
-from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core import schema
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from pydantic import ConfigDict, Field, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, PrivateAttr, model_validator
 
 from llama_index_tercet.convert import (
     LoadedEncoder,
@@ -17,10 +14,11 @@ from llama_index_tercet.convert import (
     rescored,
     without_class_name,
 )
+from llama_index_tercet.events import reranking
 from tercet.plans import Plan
 from tercet.reranker import Reranker
-
-dispatcher = instrumentation.get_dispatcher(__name__)  # type: ignore[attr-defined]  # not re-exported
+from tercet.serving import Serving
+from tercet.sharing import SharedEncoder, served
 
 
 class TercetRerank(BaseNodePostprocessor):
@@ -43,7 +41,15 @@ class TercetRerank(BaseNodePostprocessor):
     top_n: PositiveInt = 3
     keep_retrieval_score: bool = False
 
+    _served: Serving | SharedEncoder = PrivateAttr()  # held, so that its worker stays
     _drop = model_validator(mode="before")(without_class_name)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Refuse a plan that the model cannot serve."""
+        Reranker(self.encoder, plan=self.plan)
+        self._served = served(self.encoder)
+        return self
 
     @classmethod
     def class_name(cls) -> str:
@@ -72,28 +78,17 @@ class TercetRerank(BaseNodePostprocessor):
             best.extend(rescored(nodes, ranking, keep_score=self.keep_retrieval_score))
         return best
 
-    @contextmanager
     def _reported(
         self, nodes: list[schema.NodeWithScore], query: str
-    ) -> Iterator[list[schema.NodeWithScore]]:
-        """Report start and end to both of LlamaIndex's systems, the end on errors as well."""
+    ) -> AbstractContextManager[list[schema.NodeWithScore]]:
         spec = self.encoder.spec
-        name = spec.source or spec.family
-        start = ReRankStartEvent(query=query, nodes=nodes, top_n=self.top_n, model_name=name)
-        payload: dict[str, Any] = {
-            EventPayload.NODES: nodes,
-            EventPayload.MODEL_NAME: name,
-            EventPayload.QUERY_STR: query,
-            EventPayload.TOP_K: self.top_n,
-        }
-        best: list[schema.NodeWithScore] = []
-        dispatcher.event(start)
-        try:
-            with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-                yield best
-                event.on_end(payload={EventPayload.NODES: best})
-        finally:
-            dispatcher.event(ReRankEndEvent(nodes=best))
+        return reranking(
+            nodes,
+            query,
+            top_n=self.top_n,
+            model_name=spec.source or spec.family,
+            manager=self.callback_manager,
+        )
 
     @property
     def _reranker(self) -> Reranker:

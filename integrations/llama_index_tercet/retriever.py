@@ -1,26 +1,30 @@
 """The retriever for LlamaIndex."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Any, Self
 
 from llama_index.core import callbacks, schema, vector_stores
 from llama_index.core.base import base_retriever
+from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.tools import FunctionTool
 
 from llama_index_tercet.convert import (
+    aquery_views,
     from_metadata_filters,
     from_node,
     query_views,
     to_node_with_score,
 )
+from llama_index_tercet.events import ending
 from llama_index_tercet.tools import DESCRIPTION, NAME, retriever_tool
 from tercet.embeddings import TextEncoder
 from tercet.errors import check_k, check_methods
 from tercet.plans import Plan
 from tercet.retriever import DEFAULT_MODEL, Retriever
+from tercet.sharing import served
 
 
 class TercetRetriever(base_retriever.BaseRetriever):
@@ -52,6 +56,7 @@ class TercetRetriever(base_retriever.BaseRetriever):
         check_methods(retriever, ("retrieve", "aretrieve"), name="retriever")
         super().__init__(callback_manager, object_map, objects, verbose)
         self.retriever = retriever
+        self._served = served(retriever.encoder)  # held, so that its worker stays
         self.similarity_top_k = check_k(similarity_top_k, name="similarity_top_k")
         self.plan = plan
         from_metadata_filters(filters)  # what it refuses is refused here, not at the first query
@@ -102,21 +107,27 @@ class TercetRetriever(base_retriever.BaseRetriever):
         )
 
     def _retrieve(self, query_bundle: schema.QueryBundle) -> list[schema.NodeWithScore]:
-        hits = self.retriever.retrieve(
-            query_bundle.query_str.strip(),  # tools of agents put line breaks around it
-            k=self.similarity_top_k,
-            plan=self.plan,
-            filter=from_metadata_filters(self.filters),
-            embeddings=query_views(query_bundle, self.retriever.encoder),
-        )
-        return [to_node_with_score(hit) for hit in hits]
+        with _ending(query_bundle):
+            hits = self.retriever.retrieve(
+                query_bundle.query_str.strip(),  # tools of agents put line breaks around it
+                k=self.similarity_top_k,
+                plan=self.plan,
+                filter=from_metadata_filters(self.filters),
+                embeddings=query_views(query_bundle, self._served),
+            )
+            return [to_node_with_score(hit) for hit in hits]
 
     async def _aretrieve(self, query_bundle: schema.QueryBundle) -> list[schema.NodeWithScore]:
-        hits = await self.retriever.aretrieve(
-            query_bundle.query_str.strip(),
-            k=self.similarity_top_k,
-            plan=self.plan,
-            filter=from_metadata_filters(self.filters),
-            embeddings=await asyncio.to_thread(query_views, query_bundle, self.retriever.encoder),
-        )
-        return [to_node_with_score(hit) for hit in hits]
+        with _ending(query_bundle):
+            hits = await self.retriever.aretrieve(
+                query_bundle.query_str.strip(),
+                k=self.similarity_top_k,
+                plan=self.plan,
+                filter=from_metadata_filters(self.filters),
+                embeddings=await aquery_views(query_bundle, self._served),
+            )
+            return [to_node_with_score(hit) for hit in hits]
+
+
+def _ending(query: schema.QueryBundle) -> AbstractContextManager[None]:
+    return ending(lambda: RetrievalEndEvent(str_or_query_bundle=query, nodes=[]))

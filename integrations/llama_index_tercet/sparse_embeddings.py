@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding
+from llama_index.core.instrumentation.events.embedding import SparseEmbeddingEndEvent
 
 from llama_index_tercet.convert import sparse_rows
 from llama_index_tercet.one_view import OneView
@@ -21,6 +22,7 @@ class TercetSparseEmbedding(OneView, BaseSparseEmbedding):
     """
 
     view: ClassVar[Representation] = Representation.SPARSE
+    end = SparseEmbeddingEndEvent
 
     @classmethod
     def class_name(cls) -> str:
@@ -28,19 +30,19 @@ class TercetSparseEmbedding(OneView, BaseSparseEmbedding):
         return "TercetSparseEmbedding"
 
     def _get_query_embedding(self, query: str) -> dict[int, float]:
-        return sparse_rows(self._shared.encode_queries([query]))[0]
+        return sparse_rows(self._queries([query]))[0]
 
     def _get_text_embedding(self, text: str) -> dict[int, float]:
         return self._get_text_embeddings([text])[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[dict[int, float]]:
-        return sparse_rows(self._shared.encode_documents(texts))
+        return sparse_rows(self._documents(texts))
 
     async def _aget_query_embedding(self, query: str) -> dict[int, float]:
-        return sparse_rows(await self._shared.aencode_queries([query]))[0]
+        return sparse_rows(await self._aqueries([query]))[0]
 
     async def _aget_text_embedding(self, text: str) -> dict[int, float]:
         return (await self._aget_text_embeddings([text]))[0]
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[dict[int, float]]:
-        return sparse_rows(await self._shared.aencode_documents(texts))
+        return sparse_rows(await self._adocuments(texts))
