@@ -311,3 +311,19 @@ def test_a_forgotten_index_closes_itself(path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert list((path / "readers").iterdir()) == []
+
+
+def test_stats_tell_what_waits_for_older_readers(index: Index, path: Path) -> None:
+    put(index, *"abc")
+    put(index, "d")
+    scan = index.scan()
+    next(scan)
+    index.compact()
+    stats = index.stats()
+    assert (stats.segments, stats.waiting) == (1, 2)
+    files = [p for p in path.rglob("*") if p.is_file() and p.parent.name != "readers"]
+    assert stats.disk == sum(p.stat().st_size for p in files)
+    assert stats.disk > sum(stats.bytes.values())
+    assert list(scan) == []
+    index.delete(["a"])
+    assert index.stats().waiting == 0

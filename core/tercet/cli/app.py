@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from tercet import __version__
+from tercet.cli.checking import check
 from tercet.cli.console import say, warnings_as_lines
 from tercet.cli.describing import describe, list_models
 from tercet.cli.evaluating import evaluate_plans
@@ -75,6 +76,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate_plans,
     "models": list_models,
     "delete": delete,
+    "check": check,
 }
 
 for name, command in COMMANDS.items():

@@ -27,6 +27,8 @@ class IndexStats:
         format: Version of the format.
         spec: The model.
         representations: The views that are stored.
+        disk: Bytes of all its files.
+        waiting: Segments that were replaced, and whose files go when older readers have finished.
     """
 
     documents: int
@@ -37,6 +39,8 @@ class IndexStats:
     format: int
     spec: EncoderSpec
     representations: tuple[Representation, ...]
+    disk: int = 0
+    waiting: int = 0
 
 
 class Reader(Protocol):

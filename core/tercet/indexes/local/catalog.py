@@ -1,5 +1,6 @@
 """The catalogue: the SQLite database that says which segments and documents are live."""
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -14,6 +15,9 @@ from tercet.errors import IndexCorruptError, IndexFormatError, TercetIndexError
 from tercet.indexes.local.faults import catalogue_faults
 
 FORMAT = 1
+
+SEALED = ("format", "spec", "representations", "dimensions")
+"""The keys of the table meta that its own hash covers."""
 
 LEAST_TIMEOUT = 5.0
 """Seconds that SQLite waits for itself, at its own moments of opening and closing the log."""
@@ -69,12 +73,17 @@ class Connections:
 
     def __init__(self, folder: Path, *, parameters: str, timeout: float) -> None:
         self.folder = folder
+        self._parameters = parameters
         self._address = f"{(folder / 'catalog.sqlite').absolute().as_uri()}?{parameters}"
         self._timeout = max(timeout, LEAST_TIMEOUT)
         self._idle: list[sqlite3.Connection] = []
         self._lock = Lock()
         self._closed = False
         self._process = os.getpid()
+
+    def apart(self) -> "Connections":
+        """Connections to the same catalogue that share no cache with these."""
+        return Connections(self.folder, parameters=self._parameters, timeout=self._timeout)
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -156,6 +165,7 @@ def create(connection: sqlite3.Connection, meta: Meta) -> None:
         "dimensions": json.dumps(meta.dimensions),
     }
     connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+    _seal(connection)
     connection.execute("COMMIT")
 
 
@@ -169,24 +179,31 @@ def read_meta(connection: sqlite3.Connection) -> Meta:
     """What the catalogue says about the index.
 
     Raises:
-        IndexFormatError: It was written in a newer format.
+        IndexFormatError: It was written in another format.
         IndexCorruptError: Its table does not say what it must.
     """
     values = dict(connection.execute("SELECT key, value FROM meta"))
     try:
         return _parsed(values)
     except (KeyError, TypeError, ValueError) as error:
-        raise IndexCorruptError(
-            f"the catalogue's table meta is damaged ({error!r}); restore the folder"
-        ) from error
+        raise _damaged_meta(error) from error
+
+
+def _damaged_meta(error: Exception) -> IndexCorruptError:
+    return IndexCorruptError(
+        f"the catalogue's table meta is damaged ({error!r}); restore the folder"
+    )
 
 
 def _parsed(values: Mapping[str, str]) -> Meta:
-    if int(values["format"]) > FORMAT:
+    if (found := int(values["format"])) != FORMAT:
+        remedy = "upgrade tercet" if found > FORMAT else "open it once for writing, to move it on"
         raise IndexFormatError(
-            f"the index is of format {values['format']}; this version of tercet reads format "
-            f"{FORMAT}: upgrade tercet"
+            f"the index is of format {found}; this version of tercet reads format {FORMAT}: "
+            f"{remedy}"
         )
+    if values["sha256"] != _hash(values):
+        raise ValueError("its values do not have its hash")
     return Meta(
         EncoderSpec.from_json(values["spec"]),
         tuple(map(Representation, json.loads(values["representations"]))),
@@ -196,10 +213,28 @@ def _parsed(values: Mapping[str, str]) -> Meta:
     )
 
 
+def read_format(connection: sqlite3.Connection) -> int:
+    """The version of the format that the catalogue was written in."""
+    return _number(connection, "format")
+
+
+def set_format(connection: sqlite3.Connection) -> None:
+    """Say that the catalogue is of the present format."""
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
+    _seal(connection)
+
+
 def read_generation(connection: sqlite3.Connection) -> int:
     """The number of the last commit."""
-    row = connection.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
-    return int(row[0])
+    return _number(connection, "generation")
+
+
+def _number(connection: sqlite3.Connection, key: str) -> int:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    try:
+        return int(row[0])
+    except (TypeError, ValueError) as error:
+        raise _damaged_meta(error) from error
 
 
 def next_generation(connection: sqlite3.Connection) -> int:
@@ -216,4 +251,17 @@ def learn_dimensions(connection: sqlite3.Connection, found: Mapping[Representati
     if known != meta.dimensions:
         update = "UPDATE meta SET value = ? WHERE key = 'dimensions'"
         connection.execute(update, (json.dumps(known),))
+        _seal(connection)
     return replace(meta, dimensions=known)
+
+
+def _seal(connection: sqlite3.Connection) -> None:
+    """Note the hash of what the table meta says."""
+    values = dict(connection.execute("SELECT key, value FROM meta"))
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('sha256', ?)", (_hash(values),))
+
+
+def _hash(values: Mapping[str, str]) -> str:
+    """Hash of all that a commit does not count up."""
+    sealed = json.dumps([values[key] for key in SEALED])
+    return hashlib.sha256(sealed.encode()).hexdigest()

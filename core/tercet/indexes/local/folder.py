@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,19 @@ from tercet.errors import (
     TercetIndexError,
 )
 from tercet.indexes.checks import check_same_model, spec_dimensions
-from tercet.indexes.local.catalog import Connections, Meta, create, is_laid_out, read_meta
+from tercet.indexes.local.catalog import (
+    FORMAT,
+    Connections,
+    Meta,
+    create,
+    is_laid_out,
+    read_format,
+    read_meta,
+)
+from tercet.indexes.local.check import CheckReport, check
 from tercet.indexes.local.faults import writing_faults
 from tercet.indexes.local.lock import WriterLock
+from tercet.indexes.local.migrations import migrate
 from tercet.indexes.local.segments import sync_folder
 
 CATALOG = "catalog.sqlite"
@@ -69,12 +80,44 @@ def open_folder(
     parameters = _parameters(folder, read_only=bool(read_only), writable=writable)
     connections = Connections(folder, parameters=parameters, timeout=timeout)
     try:
+        if writable and not read_only:
+            _move_on(connections, timeout=timeout)
         meta = _meta(connections, spec=spec, representations=representations)
     except BaseException:
         connections.close()
         raise
-    marked = os.access(folder / "readers", os.W_OK)
-    return Opened(folder, connections, meta, bool(read_only) or not writable, marked)
+    return Opened(folder, connections, meta, bool(read_only) or not writable, _may_mark(folder))
+
+
+def _move_on(connections: Connections, *, timeout: float) -> None:
+    """Bring an index of an older format to the present one."""
+    with connections.reading() as connection:
+        if not is_laid_out(connection) or read_format(connection) >= FORMAT:
+            return
+    with (
+        writing_faults(connections.folder),
+        WriterLock(connections.folder, timeout=timeout).held(),
+        connections.writing() as connection,
+    ):
+        migrate(connection)
+
+
+def check_folder(folder: Path, *, timeout: float) -> CheckReport:
+    """Compare the index of a folder with its hashes, also where it cannot be opened any more.
+
+    Raises:
+        IndexNotFoundError: No index there.
+        IndexCorruptError: The catalogue is damaged so much that nothing can be compared.
+    """
+    if not (folder / CATALOG).is_file():
+        raise _not_found(folder)
+    parameters = _parameters(folder, read_only=True, writable=_is_writable(folder))
+    with closing(Connections(folder, parameters=parameters, timeout=timeout)) as connections:
+        return check(connections, marked=_may_mark(folder))
+
+
+def _may_mark(folder: Path) -> bool:
+    return os.access(folder / "readers", os.W_OK)
 
 
 def _is_writable(folder: Path) -> bool:

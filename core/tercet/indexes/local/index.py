@@ -1,8 +1,9 @@
 """The embedded index: a folder on a local disk, one writer at a time, any number of readers."""
 
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from os import PathLike
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -16,15 +17,22 @@ from tercet.errors import IndexReadOnlyError, check_texts
 from tercet.filters import Expression, Filter, parse_filter
 from tercet.indexes.base import Index
 from tercet.indexes.checks import Dimensions, check_documents
+from tercet.indexes.local.backup import backup
 from tercet.indexes.local.catalog import Connections, read_generation, read_meta
+from tercet.indexes.local.check import CheckReport, check
 from tercet.indexes.local.compaction import compact, merge_small
 from tercet.indexes.local.faults import missing_segment
 from tercet.indexes.local.folder import Opened, open_folder
 from tercet.indexes.local.rows import content_hash, ids_of, numbers_of, stored_hashes
 from tercet.indexes.local.search import LocalReader
+<<<<<<< /tmp/tmpd0mt_g70/o
+from tercet.indexes.local.snapshot import Rows, Snapshot, Snapshots
+from tercet.indexes.local.writer import Writer, count_dead
+=======
 from tercet.indexes.local.shortlists import Rows
 from tercet.indexes.local.snapshot import Snapshot, Snapshots
 from tercet.indexes.local.writer import Writer
+>>>>>>> /tmp/tmpd0mt_g70/t
 from tercet.indexes.reader import IndexStats
 
 SCAN_DOCUMENTS = 1000
@@ -43,6 +51,7 @@ class LocalIndex(Index):
         self._connections = opened.connections
         self._read_only = opened.read_only
         self._dimensions = opened.meta.dimensions
+        self._marked = opened.marked
         self._snapshots = Snapshots(opened.folder, self._representations, marked=opened.marked)
         self._writer = Writer(
             opened.folder, opened.connections, self._snapshots, self._representations, timeout
@@ -161,13 +170,14 @@ class LocalIndex(Index):
         """What it holds, in numbers."""
         with self.reading() as reader:
             parts, meta = reader.snapshot.parts, read_meta(reader.connection)
+            waiting = count_dead(reader.connection)
             live = len(reader.snapshot.live)
         sizes = dict.fromkeys([view.value for view in self._representations], 0)
         for part in parts:
             for name, array in part.segment.arrays.items():
                 if (view := name.partition(".")[0]) in sizes:
                     sizes[view] += array.nbytes
-        catalogue = sum(path.stat().st_size for path in self._folder.glob("catalog.sqlite*"))
+        catalogue = _bytes_of(self._folder.glob("catalog.sqlite*"))
         return IndexStats(
             documents=live,
             segments=len(parts),
@@ -177,12 +187,27 @@ class LocalIndex(Index):
             format=meta.format,
             spec=self._spec,
             representations=self._representations,
+            disk=catalogue + _bytes_of(self._folder.glob("segments/*")),
+            waiting=waiting,
         )
 
     def compact(self) -> None:
         """Rewrite the live rows as one segment, and give back the space of the others."""
         self._check_writable()
         compact(self._writer, self._connections, self._representations)
+
+    def check(self) -> CheckReport:
+        """Read everything that was committed and compare it with its hashes; takes no lock."""
+        return check(self._connections, marked=self._marked)
+
+    def backup(self, folder: str | PathLike[str]) -> None:
+        """Write the last commit to a new folder, while others search and write; it takes no lock.
+
+        Raises:
+            TercetIndexError: The folder is not empty, stands inside the index, or is not writable.
+            IndexCorruptError: A segment is not as it was committed.
+        """
+        backup(self._connections, Path(folder), marked=self._marked)
 
     def close(self) -> None:
         """Let go of files and connections; closing twice is fine."""
@@ -234,6 +259,15 @@ class LocalIndex(Index):
     def _decode(self, snapshot: Snapshot, rows: Rows) -> Embeddings:
         views = snapshot.decode(rows, self._representations, self.dimensions)
         return Embeddings(**views, model_id=self._spec.model_id, document_id=self._spec.document_id)
+
+
+def _bytes_of(paths: Iterable[Path]) -> int:
+    """Bytes of the files that are still there when their turn comes."""
+    total = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 def _close(connections: Connections, snapshots: Snapshots) -> None:

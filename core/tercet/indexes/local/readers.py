@@ -7,10 +7,32 @@ process that died is known by its lock being free.
 import contextlib
 import fcntl
 import os
+import sqlite3
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+from tercet.indexes.local.catalog import Connections, read_generation
 from tercet.indexes.local.lock import try_lock
+
+
+@contextlib.contextmanager
+def standing_read(connections: Connections, *, marked: bool) -> Iterator[sqlite3.Connection]:
+    """A read transaction whose files stay, whatever is committed and compacted meanwhile."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            with connections.reading() as before:
+                generation = read_generation(before)
+            with contextlib.ExitStack() as attempt:
+                if marked:
+                    mark = ReaderMark(connections.folder / "readers", generation)
+                    attempt.callback(mark.release)
+                connection = attempt.enter_context(connections.reading())
+                # The mark was there before this look, so no sweep has taken a file that it sees.
+                if read_generation(connection) == generation:
+                    stack.enter_context(attempt.pop_all())
+                    break
+        yield connection
 
 
 class ReaderMark:

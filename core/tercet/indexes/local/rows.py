@@ -36,12 +36,13 @@ def content_hash(document: Document, document_id: str | None) -> bytes:
 
 
 def row_hash(values: Iterable[str | bytes | int | float | None]) -> bytes:
-    """Hash of a stored row, of every byte in it; a text and its bytes count the same."""
+    """Hash of a stored row, of every byte in it."""
     digest = hashlib.sha256()
     for value in values:
-        raw = value.encode() if isinstance(value, str) else value
-        kind, content = (b"t", raw) if isinstance(raw, bytes) else (b"n", repr(raw).encode())
-        digest.update(kind + len(content).to_bytes(8, "little") + content)
+        # What was damaged may have no text; a check reads it with the bytes escaped.
+        text = value if isinstance(value, str) else repr(value)
+        raw = value if isinstance(value, bytes) else text.encode(errors="surrogateescape")
+        digest.update(f"{type(value).__name__} {len(raw)} ".encode() + raw)
     return digest.digest()
 
 

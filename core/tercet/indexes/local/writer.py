@@ -169,8 +169,7 @@ class Writer:
     def _sweep(self) -> None:
         """Remove segments that died before any living reader, and files that no row names."""
         with self._connections.connection() as connection:
-            dying = "SELECT count(*) FROM segments WHERE dead_since IS NOT NULL"
-            if connection.execute(dying).fetchone()[0]:
+            if count_dead(connection):
                 with self.looking():
                     pass  # the snapshot of this index itself moves on
                 oldest = oldest_read(self._folder / "readers")
@@ -187,6 +186,12 @@ def insert_segment(connection: sqlite3.Connection, written: Written) -> int:
     values = (written.file, written.rows, written.bytes, written.sha256)
     key = connection.execute(insert, values).lastrowid
     return int(key or 0)
+
+
+def count_dead(connection: sqlite3.Connection) -> int:
+    """Segments that no new reader sees, and that are there for older ones."""
+    query = "SELECT count(*) FROM segments WHERE dead_since IS NOT NULL"
+    return int(connection.execute(query).fetchone()[0])
 
 
 def forget_dead(connection: sqlite3.Connection, oldest: int | None) -> None:
