@@ -25,14 +25,9 @@ from tercet.indexes.local.faults import missing_segment
 from tercet.indexes.local.folder import Opened, open_folder
 from tercet.indexes.local.rows import content_hash, ids_of, numbers_of, stored_hashes
 from tercet.indexes.local.search import LocalReader
-<<<<<<< /tmp/tmpd0mt_g70/o
-from tercet.indexes.local.snapshot import Rows, Snapshot, Snapshots
-from tercet.indexes.local.writer import Writer, count_dead
-=======
 from tercet.indexes.local.shortlists import Rows
 from tercet.indexes.local.snapshot import Snapshot, Snapshots
-from tercet.indexes.local.writer import Writer
->>>>>>> /tmp/tmpd0mt_g70/t
+from tercet.indexes.local.writer import Writer, count_dead
 from tercet.indexes.reader import IndexStats
 
 SCAN_DOCUMENTS = 1000
