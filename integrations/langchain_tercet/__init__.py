@@ -5,6 +5,7 @@ from tercet.errors import require
 
 require("langchain_core", extra="langchain")
 
+from langchain_tercet.context import TercetContextCompressor
 from langchain_tercet.embeddings import TercetEmbeddings
 from langchain_tercet.reranker import TercetCrossEncoder, TercetReranker
 from langchain_tercet.retriever import TercetRetriever, TercetVectorStoreRetriever
@@ -12,6 +13,7 @@ from langchain_tercet.sparse_embeddings import TercetSparseEmbeddings
 from langchain_tercet.store import TercetVectorStore
 
 __all__ = [
+    "TercetContextCompressor",
     "TercetCrossEncoder",
     "TercetEmbeddings",
     "TercetReranker",
