@@ -16,10 +16,5 @@ bench: ## side by side with the peers; see benchmarks/README.md for their enviro
 	$(PYTHON) benchmarks/maxsim.py
 	$(PYTHON) benchmarks/encode.py
 
-matrix: ## the tests on every Python that is installed here
-	for version in 3.11 3.12 3.13; do \
-		command -v python$$version >/dev/null || continue; \
-		python$$version -m venv .venv-$$version && \
-		.venv-$$version/bin/pip install -q -c constraints.txt -e ".[dev]" ./models/mini && \
-		.venv-$$version/bin/python -m pytest || exit 1; \
-	done
+matrix: ## the adapters' tests on the oldest and newest releases they support, on every Python found
+	$(PYTHON) tests/matrix/run.py

@@ -24,6 +24,7 @@ except ImportError as error:
 
 def test_the_public_names_are_sorted_and_there() -> None:
     assert langchain_tercet.__all__ == [
+        "TercetContextCompressor",
         "TercetCrossEncoder",
         "TercetEmbeddings",
         "TercetReranker",
