@@ -1,25 +1,19 @@
 """Between LlamaIndex's objects and ours."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Annotated, Any, NoReturn
 
 from llama_index.core import schema
 from llama_index.core.base.embeddings.base import mean_agg
 from llama_index.core.storage.docstore.utils import doc_to_json
-from llama_index.core.vector_stores.types import (
-    FilterCondition,
-    FilterOperator,
-    MetadataFilter,
-    MetadataFilters,
-)
 from pydantic import AfterValidator, SkipValidation, ValidationInfo
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, TextEncoder
 from tercet.encoder import Encoder
 from tercet.errors import MissingViewError, check_methods
-from tercet.filters import And, Expression, F, Not, Or
+from tercet.indexes.base import Index
 from tercet.ranking import Hit, Ranking
 from tercet.retriever import Retriever
 from tercet.serving import Serving
@@ -30,6 +24,9 @@ PRIVATE = "llama_index"
 
 RETRIEVAL_SCORE = "retrieval_score"
 """The metadata key of LlamaIndex's rerankers for the score before."""
+
+PLACE = "place"
+"""Under this key of `Document.private` stands a node's place among those given."""
 
 MISSPELT = "metadata_seperator"
 """LlamaIndex 0.13 writes this beside `metadata_separator`, and reads it first."""
@@ -91,18 +88,30 @@ def to_node_with_score(hit: Hit) -> schema.NodeWithScore:
     return schema.NodeWithScore(node=to_node(hit.document), score=hit.score)
 
 
-def node_texts(nodes: Sequence[schema.NodeWithScore]) -> list[str]:
-    """What embedding models see of the nodes."""
-    return [scored.node.get_content(schema.MetadataMode.EMBED) for scored in nodes]
+def placed(nodes: Sequence[schema.NodeWithScore], index: Index | None) -> list[Document]:
+    """What embedding models see of nodes, as documents that know their place.
+
+    Args:
+        nodes: The nodes.
+        index: Where it is given, the nodes' ids are kept, for it to look up.
+    """
+    return [
+        Document(
+            id=str(place) if index is None else scored.node.node_id,
+            text=scored.node.get_content(schema.MetadataMode.EMBED),
+            private={PLACE: place},
+        )
+        for place, scored in enumerate(nodes)
+    ]
 
 
 def rescored(
     nodes: Sequence[schema.NodeWithScore], ranking: Ranking, *, keep_score: bool
 ) -> list[schema.NodeWithScore]:
-    """The nodes of a ranking of `node_texts`, whose ids are their places among those given."""
+    """The nodes of a ranking of documents that are `placed`."""
     best = []
     for hit in ranking:
-        given = nodes[int(hit.document.id)]
+        given = nodes[hit.document.private[PLACE]]
         node = _with_score(given) if keep_score else given.node
         best.append(schema.NodeWithScore(node=node, score=hit.score))
     return best
@@ -196,68 +205,6 @@ def _mean(embeddings: Embeddings) -> Embeddings:
     return Embeddings.from_dense([mean_agg(dense_rows(embeddings))])
 
 
-def from_metadata_filters(filters: MetadataFilters | None) -> Expression | None:
-    """LlamaIndex's filters as ours; without any condition they restrict nothing.
-
-    Raises:
-        TypeError: Something else, a dictionary above all.
-        ValueError: A value that its operator cannot use.
-    """
-    if not isinstance(filters, MetadataFilters | None):
-        raise TypeError(
-            f"filters is {filters!r}; MetadataFilters belong there: "
-            "MetadataFilters(filters=[MetadataFilter(key=..., value=...)])"
-        )
-    return None if filters is None or not filters.filters else _group(filters)
-
-
-def _group(filters: MetadataFilters) -> Expression:
-    parts = tuple(
-        _group(part) if isinstance(part, MetadataFilters) else _comparison(part)
-        for part in filters.filters
-    )
-    if not parts:
-        return And(())
-    if filters.condition is FilterCondition.OR:
-        return Or(parts)
-    if filters.condition is FilterCondition.NOT:
-        return Not(Or(parts))  # none of them holds
-    return And(parts)
-
-
-def _comparison(given: MetadataFilter) -> Expression:
-    return _OPERATORS[given.operator](given.key, given.value)
-
-
-def _each_contained(field: str, values: object) -> tuple[Expression, ...]:
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise ValueError(f"any and all on {field!r} take a list, not {values!r}")
-    return tuple(F(field).contains(value) for value in values)
-
-
-def _is_empty(field: str) -> Expression:
-    return ~F(field).exists() | F(field).is_in((None, "")) | (F(field) == [])
-
-
-_OPERATORS: Mapping[FilterOperator, Callable[[str, Any], Expression]] = {
-    FilterOperator.EQ: lambda field, value: F(field) == value,
-    FilterOperator.NE: lambda field, value: F(field) != value,
-    FilterOperator.GT: lambda field, value: F(field) > value,
-    FilterOperator.GTE: lambda field, value: F(field) >= value,
-    FilterOperator.LT: lambda field, value: F(field) < value,
-    FilterOperator.LTE: lambda field, value: F(field) <= value,
-    FilterOperator.IN: lambda field, values: F(field).is_in(values),
-    FilterOperator.NIN: lambda field, values: ~F(field).is_in(values),
-    FilterOperator.CONTAINS: lambda field, value: F(field).contains(value),
-    FilterOperator.ANY: lambda field, values: Or(_each_contained(field, values)),
-    FilterOperator.ALL: lambda field, values: And(_each_contained(field, values)),
-    FilterOperator.TEXT_MATCH: lambda field, text: F(field).match(text),
-    FilterOperator.TEXT_MATCH_INSENSITIVE: lambda field, text: F(field).match(text),
-    FilterOperator.IS_EMPTY: lambda field, _value: _is_empty(field),
-}
-"""Both text matches ignore the case, as `$match` does on every engine."""
-
-
 def without_class_name(values: Any) -> Any:
     """What LlamaIndex writes into the JSON of a component and does not read again."""
     if not isinstance(values, Mapping):
@@ -292,8 +239,17 @@ def _retriever(retriever: object) -> object:
     return retriever
 
 
+def _index(index: object) -> object:
+    if index is not None:
+        check_methods(index, ("get", "embeddings"), name="index")
+    return index
+
+
 LoadedEncoder = Annotated[TextEncoder, SkipValidation, AfterValidator(_loaded)]
 """A field that holds an encoder, loaded by the field before it where none is given."""
 
 OpenRetriever = Annotated[Retriever, SkipValidation, AfterValidator(_retriever)]
 """A field that holds a retriever, looked at no closer than its methods."""
+
+OpenIndex = Annotated[Index | None, SkipValidation, AfterValidator(_index)]
+"""A field that may hold an open index, looked at no closer than its methods."""

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, PositiveInt, PrivateAttr, model_validato
 
 from llama_index_tercet.convert import (
     LoadedEncoder,
-    node_texts,
+    OpenIndex,
+    placed,
     refuse_pickling,
     rescored,
     without_class_name,
@@ -31,6 +32,7 @@ class TercetRerank(BaseNodePostprocessor):
         top_n: How many nodes to keep.
         keep_retrieval_score: The score before goes into the metadata as `retrieval_score`,
             out of sight of language and embedding models.
+        index: Where it holds a node's text under its id, the stored vectors are used.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -40,14 +42,15 @@ class TercetRerank(BaseNodePostprocessor):
     plan: str | Plan = "multi_vector"
     top_n: PositiveInt = 3
     keep_retrieval_score: bool = False
+    index: OpenIndex = Field(default=None, exclude=True, repr=False)
 
     _served: Serving | SharedEncoder = PrivateAttr()  # held, so that its worker stays
     _drop = model_validator(mode="before")(without_class_name)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Refuse a plan that the model cannot serve."""
-        Reranker(self.encoder, plan=self.plan)
+        """Refuse a plan that the model cannot serve, and another model's index."""
+        _ = self._reranker
         self._served = served(self.encoder)
         return self
 
@@ -63,7 +66,7 @@ class TercetRerank(BaseNodePostprocessor):
     ) -> list[schema.NodeWithScore]:
         query = _query(query_bundle)
         with self._reported(nodes, query) as best:
-            ranking = self._reranker.rerank(query, node_texts(nodes), k=self.top_n)
+            ranking = self._reranker.rerank(query, placed(nodes, self.index), k=self.top_n)
             best.extend(rescored(nodes, ranking, keep_score=self.keep_retrieval_score))
         return best
 
@@ -74,7 +77,7 @@ class TercetRerank(BaseNodePostprocessor):
     ) -> list[schema.NodeWithScore]:
         query = _query(query_bundle)
         with self._reported(nodes, query) as best:
-            ranking = await self._reranker.arerank(query, node_texts(nodes), k=self.top_n)
+            ranking = await self._reranker.arerank(query, placed(nodes, self.index), k=self.top_n)
             best.extend(rescored(nodes, ranking, keep_score=self.keep_retrieval_score))
         return best
 
@@ -92,7 +95,7 @@ class TercetRerank(BaseNodePostprocessor):
 
     @property
     def _reranker(self) -> Reranker:
-        return Reranker(self.encoder, plan=self.plan)
+        return Reranker(self.encoder, plan=self.plan, index=self.index)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         return self.model_copy()

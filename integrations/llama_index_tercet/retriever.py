@@ -13,12 +13,12 @@ from llama_index.core.tools import FunctionTool
 
 from llama_index_tercet.convert import (
     aquery_views,
-    from_metadata_filters,
     from_node,
     query_views,
     to_node_with_score,
 )
 from llama_index_tercet.events import ending
+from llama_index_tercet.filters import from_metadata_filters
 from llama_index_tercet.tools import DESCRIPTION, NAME, retriever_tool
 from tercet.embeddings import TextEncoder
 from tercet.errors import check_k, check_methods

@@ -7,7 +7,7 @@ from typing import Any
 from llama_index.core import vector_stores
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
-from llama_index_tercet.convert import from_metadata_filters
+from llama_index_tercet.filters import from_metadata_filters
 from tercet.embeddings import Embeddings, Representation
 from tercet.filters import PARENT, And, Expression, F
 from tercet.plans import DEPTH, Plan

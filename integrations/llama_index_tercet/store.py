@@ -1,6 +1,5 @@
 """The vector store for LlamaIndex."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -10,31 +9,28 @@ from llama_index.core import StorageContext, VectorStoreIndex, callbacks, schema
 from llama_index.core import vector_stores as stores
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.embeddings import MockEmbedding
-from llama_index.core.vector_stores.types import DEFAULT_PERSIST_DIR, BasePydanticVectorStore
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from llama_index.core.vector_stores.types import DEFAULT_PERSIST_DIR
+from pydantic import PrivateAttr, model_validator
 
 from llama_index_tercet.convert import (
-    OpenRetriever,
-    from_metadata_filters,
     from_node,
     refuse_pickling,
     to_node,
     without_class_name,
 )
 from llama_index_tercet.embeddings import TercetEmbedding
+from llama_index_tercet.holdings import Holdings, refuse_unknown
 from llama_index_tercet.persisting import PERSISTED, read_place, write_place
 from llama_index_tercet.searches import from_vector_store_query
 from tercet.documents import Document
 from tercet.embeddings import Representation, TextEncoder
-from tercet.filters import PARENT
-from tercet.indexes.base import Index
 from tercet.plans import Plan
 from tercet.ranking import Ranking
 from tercet.retriever import DEFAULT_MODEL, Retriever
 from tercet.sharing import shared
 
 
-class TercetVectorStore(BasePydanticVectorStore):
+class TercetVectorStore(Holdings):
     """A LlamaIndex store over a `Retriever`: texts, metadata and every view of its model.
 
     Nodes are encoded by the store itself, with their embedded metadata before the text. A vector
@@ -52,9 +48,6 @@ class TercetVectorStore(BasePydanticVectorStore):
         plan: Name of a plan or a `Plan`, for the modes DEFAULT and MMR; None is the model's own.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
-    retriever: OpenRetriever = Field(exclude=True, repr=False)
     plan: str | Plan | None = None
     stores_text: bool = True
     is_embedding_query: bool = True
@@ -96,11 +89,6 @@ class TercetVectorStore(BasePydanticVectorStore):
         store = cls(retriever=Retriever.create(path, model=model, encoder=encoder), plan=plan)
         store.add(list(nodes))
         return store
-
-    @property
-    def client(self) -> Index:
-        """The index."""
-        return self.retriever.index
 
     def as_index(
         self,
@@ -163,89 +151,17 @@ class TercetVectorStore(BasePydanticVectorStore):
         Raises:
             ModelMismatchError: A node carries the vector of another model.
         """
-        _refuse("add", kwargs)
+        refuse_unknown("add", kwargs)
         documents, vectors = _taken(nodes)
         self._shared.add(documents, vectors=vectors)
         return [document.id for document in documents]
 
     async def async_add(self, nodes: Sequence[schema.BaseNode], **kwargs: Any) -> list[str]:
         """`add`, without blocking the event loop."""
-        _refuse("async_add", kwargs)
+        refuse_unknown("async_add", kwargs)
         documents, vectors = _taken(nodes)
         await self._shared.aadd(documents, vectors=vectors)
         return [document.id for document in documents]
-
-    def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Remove the nodes of a source document, or that document where it was indexed whole."""
-        _refuse("delete", delete_kwargs)
-        index = self.retriever.index
-        whole = [found.id for found in index.get([ref_doc_id]) if found.parent is None]
-        index.delete_where({PARENT: ref_doc_id})
-        index.delete(whole)
-
-    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """`delete`, without blocking the event loop."""
-        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
-
-    def delete_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: stores.MetadataFilters | None = None,
-        **delete_kwargs: Any,
-    ) -> None:
-        """Remove nodes: of these ids, that pass, or both.
-
-        Raises:
-            ValueError: Neither ids nor a condition.
-        """
-        _refuse("delete_nodes", delete_kwargs)
-        if node_ids is None and from_metadata_filters(filters) is None:
-            raise ValueError("neither node_ids nor a filter was given: clear() removes all nodes")
-        self.retriever.index.delete(self._ids(node_ids, filters))
-
-    async def adelete_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: stores.MetadataFilters | None = None,
-        **delete_kwargs: Any,
-    ) -> None:
-        """`delete_nodes`, without blocking the event loop."""
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
-
-    def get_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: stores.MetadataFilters | None = None,
-    ) -> list[schema.BaseNode]:
-        """The nodes of these ids, in that order, or all; of them, those that pass."""
-        found = self.retriever.index.get(self._ids(node_ids, filters))
-        return [to_node(document) for document in found]
-
-    async def aget_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: stores.MetadataFilters | None = None,
-    ) -> list[schema.BaseNode]:
-        """`get_nodes`, without blocking the event loop."""
-        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
-
-    def _ids(self, node_ids: list[str] | None, filters: stores.MetadataFilters | None) -> list[str]:
-        condition = from_metadata_filters(filters)
-        if node_ids is not None and condition is None:
-            return node_ids
-        passing = self.retriever.index.ids(condition)
-        if node_ids is None:
-            return passing
-        both = set(passing)
-        return [node_id for node_id in node_ids if node_id in both]
-
-    def clear(self) -> None:
-        """Remove all nodes."""
-        self.retriever.index.clear()
-
-    async def aclear(self) -> None:
-        """`clear`, without blocking the event loop."""
-        await asyncio.to_thread(self.clear)
 
     def query(self, query: stores.VectorStoreQuery, **kwargs: Any) -> stores.VectorStoreQueryResult:
         """Find nodes; the class tells how a query is read.
@@ -329,8 +245,3 @@ def _result(hits: Ranking) -> stores.VectorStoreQueryResult:
         similarities=[hit.score for hit in hits],
         ids=[hit.document.id for hit in hits],
     )
-
-
-def _refuse(method: str, given: dict[str, Any]) -> None:
-    if given:
-        raise TypeError(f"{method}() got {', '.join(given)}, which it does not take")

@@ -68,6 +68,7 @@ NODES: list[BaseNode] = [
 
 def test_the_public_names_are_sorted_and_there() -> None:
     assert llama_index_tercet.__all__ == [
+        "TercetContextPostprocessor",
         "TercetEmbedding",
         "TercetRerank",
         "TercetRetriever",

@@ -12,7 +12,7 @@ from llama_index.core.vector_stores import (
 )
 
 from llama_index_tercet import TercetRetriever
-from llama_index_tercet.convert import from_metadata_filters
+from llama_index_tercet.filters import from_metadata_filters
 from tercet.filters import matches
 
 ALL = {"cat", "dog", "owl", "ant", "cod"}
@@ -131,3 +131,17 @@ def test_a_value_that_its_operator_cannot_use_is_refused(
         from_metadata_filters(
             MetadataFilters(filters=[MetadataFilter(key="f", value=value, operator=operator)])
         )
+
+
+def test_filters_written_as_dictionaries_are_read(animals: list[TextNode]) -> None:
+    """LlamaIndex wants a value even where the operator has none."""
+    empty = {"key": "lang", "value": None, "operator": "is_empty"}
+    legs = {"key": "legs", "value": 4}
+    filters = MetadataFilters.from_dicts([empty, legs])
+    assert passing(filters, animals) == {"cat", "dog"}
+
+
+def test_what_is_no_metadata_filters_is_refused() -> None:
+    for given in ({"lang": "en"}, LEGS_4, [LEGS_4]):
+        with pytest.raises(TypeError, match="MetadataFilters belong there"):
+            from_metadata_filters(given)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayloa
 from llama_index.core.schema import ImageNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
 from pydantic import ValidationError
 
-from llama_index_tercet import TercetRerank
+from llama_index_tercet import TercetRerank, TercetVectorStore
 from tercet.embeddings import Embeddings
 from tercet.reranker import Reranker
 from tercet.testing.hash_encoder import HashEncoder
@@ -169,3 +170,49 @@ async def test_events_are_balanced_on_errors(
     old = reranking(old_recorder)
     assert [place for place, _ in old] == ["start", "end"] * 2
     assert isinstance(old[1][1][EventPayload.EXCEPTION], RuntimeError)
+
+
+class CountingEncoder(HashEncoder):
+    """Knows which documents it encoded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> Embeddings:
+        self.seen += texts
+        return super().encode_documents(texts)
+
+
+async def test_stored_vectors_serve_where_the_index_has_the_same_text(
+    animals: list[TextNode],
+) -> None:
+    counting = CountingEncoder()
+    store = TercetVectorStore.from_defaults(animals, encoder=counting)
+    changed = TextNode(id_="cat", text="an owl at night, changed")
+    given = [NodeWithScore(node=node) for node in [changed, *animals[1:]]]
+    plain = TercetRerank(encoder=HashEncoder(), top_n=5).postprocess_nodes(given, query_str=QUERY)
+    counting.seen.clear()
+    adapter = TercetRerank(encoder=counting, top_n=5, index=store.client)
+    for found in (
+        adapter.postprocess_nodes(given, query_str=QUERY),
+        await adapter.apostprocess_nodes(given, query_str=QUERY),
+    ):
+        assert [best.node for best in found] == [best.node for best in plain]
+        assert [best.score for best in found] == pytest.approx(
+            [best.score for best in plain], abs=1e-3
+        )
+    assert counting.seen == ["an owl at night, changed"] * 2
+
+
+def test_an_index_or_a_plan_that_does_not_fit_is_refused_at_once(
+    full_store: TercetVectorStore,
+) -> None:
+    with pytest.raises(ValidationError, match="this index holds vectors of hash-encoder"):
+        TercetRerank(encoder=HashEncoder(dense_dim=8), index=full_store.client)
+    with pytest.raises(TypeError, match="index is a TercetVectorStore, without get"):
+        TercetRerank(encoder=HashEncoder(), index=full_store)
+    with pytest.raises(ValidationError, match="no plan 'best'"):
+        TercetRerank(encoder=HashEncoder(), plan="best")
+    with pytest.raises(ValidationError, match="uses multi_vector"):
+        TercetRerank(encoder=HashEncoder(representations=["dense"]))

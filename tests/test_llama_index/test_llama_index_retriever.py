@@ -1,17 +1,20 @@
 """`TercetRetriever`: what a `Retriever` finds, as LlamaIndex nodes."""
 
+import asyncio
 import copy
 import pickle
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from llama_index.core.callbacks import CallbackManager, CBEventType
 from llama_index.core.schema import Document, IndexNode, NodeWithScore, QueryBundle, TextNode
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
-from llama_index_tercet import TercetRetriever
+from llama_index_tercet import TercetRetriever, TercetVectorStore
 from tercet.documents import Document as TercetDocument
 from tercet.embeddings import Embeddings
 from tercet.retriever import Retriever
@@ -177,3 +180,62 @@ async def test_async_calls_leave_the_event_loop_alone() -> None:
     await made.aretrieve(QueryBundle("red", custom_embedding_strs=["blue"]))
     assert encoder.threads
     assert threading.get_ident() not in encoder.threads
+
+
+def test_filters_of_another_kind_are_refused_at_construction_and_at_call(
+    retriever: TercetRetriever, encoder: HashEncoder
+) -> None:
+    dictionary: Any = {"year": 2}
+    with pytest.raises(TypeError, match=r"filters is \{'year': 2\}; MetadataFilters belong there"):
+        TercetRetriever(retriever.retriever, filters=dictionary)
+    with pytest.raises(TypeError, match="MetadataFilters belong there"):
+        TercetRetriever.from_defaults([], encoder=encoder, filters=dictionary)
+    adapter = TercetRetriever(retriever.retriever)
+    adapter.filters = dictionary
+    with pytest.raises(TypeError, match="MetadataFilters belong there"):
+        adapter.retrieve("cat")
+    unusable = MetadataFilters(filters=[MetadataFilter(key="f", value="a", operator="in")])
+    with pytest.raises(ValueError, match="takes a list"):
+        TercetRetriever(retriever.retriever, filters=unusable)
+
+
+async def test_its_events_are_balanced_on_errors_and_on_empty_results(
+    retriever: TercetRetriever, recorder: Any, old_recorder: Any, callback_manager: CallbackManager
+) -> None:
+    wrong = TercetRetriever(retriever.retriever, plan="best", callback_manager=callback_manager)
+    with pytest.raises(ValueError, match="no plan 'best'"):
+        wrong.retrieve("cat")
+    with pytest.raises(ValueError, match="no plan 'best'"):
+        await wrong.aretrieve("cat")
+    nothing = MetadataFilters(filters=[MetadataFilter(key="legs", value=100)])
+    empty = TercetRetriever(retriever.retriever, filters=nothing, callback_manager=callback_manager)
+    assert empty.retrieve("cat") == await empty.aretrieve("cat") == []
+    assert recorder.names == ["RetrievalStartEvent", "RetrievalEndEvent"] * 4
+    places = [place for place, _ in old_recorder.of(CBEventType.RETRIEVE)]
+    assert places == ["start", "end"] * 4
+
+
+def test_nothing_is_printed_or_logged(
+    full_store: TercetVectorStore,
+    animals: list[TextNode],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = TercetVectorStore.from_defaults(animals, encoder=full_store.retriever.encoder)
+    store.as_index().as_retriever(vector_store_query_mode="hybrid").retrieve("cat")
+    TercetRetriever(store.retriever).retrieve("cat")
+    assert capfd.readouterr() == ("", "")
+    assert [r for r in caplog.records if "tercet" in r.name] == []
+
+
+async def test_many_threads_and_tasks_find_what_one_does(full_store: TercetVectorStore) -> None:
+    adapter = TercetRetriever(full_store.retriever, similarity_top_k=3)
+    queries = [f"{QUERIES[n % 3]} {n}" for n in range(40)]
+    expected = [adapter.retrieve(query) for query in queries]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(adapter.retrieve, queries)) == expected
+    assert await asyncio.gather(*map(adapter.aretrieve, queries)) == expected
+    index = full_store.as_index().as_retriever(similarity_top_k=3)
+    assert await asyncio.gather(*map(index.aretrieve, queries)) == expected
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(index.retrieve, queries)) == expected
