@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import torch
 
@@ -52,7 +53,7 @@ def main() -> None:
     sys.setswitchinterval(chosen.switch)
     torch.set_num_threads(chosen.threads)
     with tempfile.TemporaryDirectory() as folder:
-        model = chosen.model or str(write_bge_m3(f"{folder}/m3", **M3))
+        model = chosen.model or str(write_bge_m3(Path(folder) / "m3", **M3))
         encoder = Encoder.from_pretrained(model, device="cpu")
         print(f"{encoder!r}, {chosen.threads} torch threads, {chosen.queries} queries a round")
         throughput(encoder, queries=chosen.queries, rounds=chosen.rounds)
