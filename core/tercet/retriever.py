@@ -19,7 +19,13 @@ from tercet.errors import MissingViewError, TercetError, check_k
 from tercet.filters import Filter
 from tercet.fusion import score_bounds
 from tercet.indexes.base import Index
-from tercet.indexes.checks import Vectors, check_embeddings, check_encoder, model_name
+from tercet.indexes.checks import (
+    Vectors,
+    check_document_options,
+    check_embeddings,
+    check_encoder,
+    model_name,
+)
 from tercet.indexes.ingest import Ingest
 from tercet.plans import Plan, resolve_plan
 from tercet.progress import progress
@@ -148,6 +154,7 @@ class Retriever:
         Raises:
             ModelMismatchError: A vector that came along is of another model.
         """
+        check_document_options(self.encoder.spec, self.index.spec)
         total = length_hint(documents) or None
         with progress("indexing", total=total, show=show_progress) as bar:
             ingest = Ingest(self.index, bar, vectors)
@@ -361,8 +368,8 @@ class Retriever:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, *error: object) -> None:
+        self.index.__exit__(*error)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return self

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -379,3 +380,111 @@ def test_a_forked_child_leaves_its_parents_files_alone(index: Index, path: Path)
     assert len(list((path / "readers").iterdir())) == 1
     put(index, docs("b"))
     assert len(index) == 2
+
+
+def test_an_index_whose_first_batch_fails_leaves_no_folder(path: Path) -> None:
+    with pytest.raises(TypeError), Index.open(path, spec=ENCODER.spec) as index:
+        index.add(["no document"], ENCODER.encode_documents(["x"]))  # type: ignore[list-item]
+    assert not path.exists()
+    Index.open(path, spec=ENCODER.spec).close()
+    with pytest.raises(KeyboardInterrupt), Index.open(path):
+        raise KeyboardInterrupt
+    assert path.exists(), "it was there before"
+
+
+def test_an_index_that_others_use_stays_though_its_creator_fails(path: Path) -> None:
+    creator = Index.open(path, spec=ENCODER.spec)
+    (path / "segments" / "mine.txt").touch()
+    creator.__exit__(KeyboardInterrupt)
+    assert [p.name for p in (path / "segments").iterdir()] == ["mine.txt"]
+    (path / "segments" / "mine.txt").unlink()
+    creator = Index.open(path, spec=ENCODER.spec)
+    with Index.open(path) as other:
+        put(other, docs("a"))
+        creator.__exit__(KeyboardInterrupt)
+        assert other.ids() == ["a"]
+
+
+def test_the_place_of_an_index_is_never_empty() -> None:
+    with pytest.raises(ValueError, match=r"is empty; '\.' is the current folder"):
+        Index.open("", spec=ENCODER.spec)
+
+
+def test_a_rollback_that_fails_is_said_and_its_connection_not_used_again(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(index, docs("a"))
+    connections = index._connections  # type: ignore[attr-defined]
+
+    class Broken:
+        def __init__(self, real: Any) -> None:
+            self._real = real
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+        def execute(self, sql: str, *values: Any) -> Any:
+            if sql in ("COMMIT", "ROLLBACK"):
+                raise sqlite3.OperationalError("disk I/O error")
+            return self._real.execute(sql, *values)
+
+    connect = connections._connect
+    connections._idle.clear()
+    monkeypatch.setattr(connections, "_connect", lambda: Broken(connect()))
+    with pytest.raises(TercetIndexError, match=r"disk I/O error\. No space is left"):
+        index.delete(["a"])
+    monkeypatch.undo()
+    assert index.ids() == ["a"]
+
+
+def test_a_fork_while_a_lock_is_held_leaves_the_child_a_free_one(index: Index) -> None:
+    put(index, docs("a"))
+    held = [index._connections._lock, index._snapshots._lock]  # type: ignore[attr-defined]
+    held.append(index._writer._lock._threads)  # type: ignore[attr-defined]
+    for lock in held:
+        lock.acquire()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if put(index, docs("b")).committed == 1 and len(index) == 2 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for lock in held:
+        lock.release()
+    assert index.ids() == ["a", "b"]
+
+
+def test_a_writer_that_forked_lets_go_of_its_lock_all_the_same(index: Index, path: Path) -> None:
+    read_end, write_end = os.pipe()
+    with WriterLock(path, timeout=1).held():
+        child = os.fork()
+        if child == 0:
+            os.read(read_end, 1)
+            os._exit(0)
+    put(index, docs("a"))
+    os.write(write_end, b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_the_file_of_a_commit_that_failed_is_swept_after_the_next_one(
+    index: Index, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(index, docs("a"))
+    connections = index._connections  # type: ignore[attr-defined]
+    writing = connections.writing
+
+    @contextmanager
+    def failing() -> Iterator[sqlite3.Connection]:
+        with connections.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(connections, "writing", failing)
+    with pytest.raises(TercetIndexError, match="disk I/O error"):
+        put(index, docs("b"))
+    assert len(files(path)) == 2
+    monkeypatch.setattr(connections, "writing", writing)
+    put(index, docs("c"))
+    assert index.ids() == ["a", "c"]
+    assert len(files(path)) == 2

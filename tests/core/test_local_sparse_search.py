@@ -153,9 +153,7 @@ def test_many_terms_are_named_by_four_bytes(
     assert_finds_the_best(column, held, corpus(1, 40, 3), depth=5)
 
 
-@given(
-    values=st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=400), k=st.integers(1, 20)
-)
+@given(values=st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=400), k=st.integers(1, 20))
 def test_the_cheap_bound_is_never_above_the_kth(values: list[float], k: int) -> None:
     k = min(k, len(values))
     assert at_most_kth(np.asarray(values, np.float32), k) <= sorted(values)[-k]

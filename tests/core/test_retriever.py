@@ -7,6 +7,7 @@ import inspect
 import pickle
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +212,19 @@ def test_the_asynchronous_methods_give_the_same(retriever: Retriever) -> None:
 def test_another_model_is_refused(retriever: Retriever) -> None:
     with pytest.raises(ModelMismatchError, match="vectors of hash-encoder"):
         Retriever(HashEncoder(dense_dim=8), retriever.index)
+
+
+def test_other_document_options_are_refused_before_anything_is_encoded(
+    retriever: Retriever,
+) -> None:
+    encoder = EncoderThatCounts()
+    options = {"long_documents": "plain"}
+    encoder._spec = replace(encoder.spec, document_id="other", options=options)
+    again = Retriever(encoder, retriever.index)
+    assert again.retrieve("blue sea")[0].document.id == "sea"
+    with pytest.raises(ModelMismatchError, match="long_documents None there and 'plain' here"):
+        again.add([Document("new", "text")])
+    assert encoder.sizes == []
 
 
 def test_an_index_without_a_loadable_model_wants_the_encoder(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Index(ABC):
         """Open an index, and create it where there is none and a spec is given.
 
         Args:
-            where: A folder, or an address whose scheme names the engine.
+            where: A folder, or an address whose scheme names the engine; never empty.
             spec: The encoder's; an index of another model is refused.
             read_only: None reads only where the place cannot be written.
             timeout: Seconds to wait for another writer.
@@ -82,6 +82,8 @@ class Index(ABC):
         """
         check_spec(spec)
         address = fspath(where)
+        if not address:
+            raise ValueError("the place of the index is empty; '.' is the current folder")
         found = SCHEME.match(address)
         scheme = found[1] if found else "file"
         if scheme not in ENGINES:

@@ -123,6 +123,24 @@ def check_encoder(encoder: EncoderSpec, index: EncoderSpec) -> None:
         )
 
 
+def check_document_options(encoder: EncoderSpec, index: EncoderSpec) -> None:
+    """Refuse to add with an encoder whose document options are not those of the index.
+
+    Raises:
+        ModelMismatchError: Another `document_id`.
+    """
+    if encoder.document_id == index.document_id:
+        return
+    names = sorted({*encoder.options, *index.options})
+    pairs = [(name, index.options.get(name), encoder.options.get(name)) for name in names]
+    told = ", ".join(f"{n} {own!r} there and {new!r} here" for n, own, new in pairs if own != new)
+    raise ModelMismatchError(
+        f"this index holds documents that {model_name(index)} encoded with other options"
+        f"{f' ({told})' if told else ''}: searching works, adding would mix them; load the encoder "
+        "with the options of the index, or index anew"
+    )
+
+
 def check_views(
     views: Sequence[Representation], embeddings: Embeddings, *, name: str, what: str
 ) -> None:

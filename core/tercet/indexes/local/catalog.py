@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 
 from tercet.embeddings import EncoderSpec, Representation
 from tercet.errors import IndexCorruptError, IndexFormatError, TercetIndexError
 from tercet.indexes.local.faults import catalogue_faults
+from tercet.indexes.local.lock import ForkLock
 
 FORMAT = 1
 
@@ -77,7 +77,7 @@ class Connections:
         self._address = f"{(folder / 'catalog.sqlite').absolute().as_uri()}?{parameters}"
         self._timeout = max(timeout, LEAST_TIMEOUT)
         self._idle: list[sqlite3.Connection] = []
-        self._lock = Lock()
+        self._lock = ForkLock()
         self._closed = False
         self._process = os.getpid()
 
@@ -99,12 +99,14 @@ class Connections:
         connection = connection or self._connect()
         try:
             with catalogue_faults(self.folder):
-                yield connection
+                try:
+                    yield connection
+                finally:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
             with self._lock:
-                if self._closed:
+                if self._closed or connection.in_transaction:
                     connection.close()
                 else:
                     self._idle.append(connection)

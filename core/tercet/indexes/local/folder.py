@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from tercet.indexes.local.catalog import (
     create,
     is_laid_out,
     read_format,
+    read_generation,
     read_meta,
 )
 from tercet.indexes.local.check import CheckReport, check
 from tercet.indexes.local.faults import writing_faults
 from tercet.indexes.local.lock import WriterLock
 from tercet.indexes.local.migrations import migrate
+from tercet.indexes.local.readers import oldest_read
 from tercet.indexes.local.segments import sync_folder
 
 CATALOG = "catalog.sqlite"
@@ -43,6 +45,7 @@ class Opened:
         meta: What the catalogue says.
         read_only: Whether commits are refused.
         marked: Whether readers leave marks, since somebody else may write.
+        created: Whether there was none before.
     """
 
     folder: Path
@@ -50,6 +53,7 @@ class Opened:
     meta: Meta
     read_only: bool
     marked: bool
+    created: bool
 
 
 def open_folder(
@@ -67,7 +71,8 @@ def open_folder(
         IndexReadOnlyError: The folder cannot be written, and `read_only` is False.
         ModelMismatchError: The index holds another model's vectors.
     """
-    if spec is not None and not read_only and not _is_index(folder, timeout=timeout):
+    created = spec is not None and not read_only and not _is_index(folder, timeout=timeout)
+    if spec is not None and created:
         _create(folder, spec=spec, representations=representations, timeout=timeout)
     if not (folder / CATALOG).is_file():
         raise _not_found(folder)
@@ -86,7 +91,9 @@ def open_folder(
     except BaseException:
         connections.close()
         raise
-    return Opened(folder, connections, meta, bool(read_only) or not writable, _may_mark(folder))
+    return Opened(
+        folder, connections, meta, bool(read_only) or not writable, _may_mark(folder), created
+    )
 
 
 def _move_on(connections: Connections, *, timeout: float) -> None:
@@ -118,6 +125,22 @@ def check_folder(folder: Path, *, timeout: float) -> CheckReport:
 
 def _may_mark(folder: Path) -> bool:
     return os.access(folder / "readers", os.W_OK)
+
+
+def forget_creation(folder: Path, *, timeout: float) -> None:
+    """Remove an index that came to no commit and that nobody reads; others are left alone."""
+    with suppress(TercetIndexError), WriterLock(folder, timeout=timeout).held():
+        with (
+            closing(Connections(folder, parameters="mode=ro", timeout=timeout)) as connections,
+            connections.reading() as connection,
+        ):
+            used = read_generation(connection) > 0
+        if not used and oldest_read(folder / "readers") is None:
+            for name in (CATALOG, f"{CATALOG}-wal", f"{CATALOG}-shm", "write.lock"):
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # somebody's files are in it
+                for place in (folder / "segments", folder / "readers", folder):
+                    place.rmdir()
 
 
 def _is_writable(folder: Path) -> bool:

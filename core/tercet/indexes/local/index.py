@@ -22,7 +22,7 @@ from tercet.indexes.local.catalog import Connections, read_generation, read_meta
 from tercet.indexes.local.check import CheckReport, check
 from tercet.indexes.local.compaction import compact, merge_small
 from tercet.indexes.local.faults import missing_segment
-from tercet.indexes.local.folder import Opened, open_folder
+from tercet.indexes.local.folder import Opened, forget_creation, open_folder
 from tercet.indexes.local.rows import content_hash, ids_of, numbers_of, stored_hashes
 from tercet.indexes.local.search import LocalReader
 from tercet.indexes.local.shortlists import Rows
@@ -46,7 +46,7 @@ class LocalIndex(Index):
         self._connections = opened.connections
         self._read_only = opened.read_only
         self._dimensions = opened.meta.dimensions
-        self._marked = opened.marked
+        self._marked, self._created = opened.marked, opened.created
         self._snapshots = Snapshots(opened.folder, self._representations, marked=opened.marked)
         self._writer = Writer(
             opened.folder, opened.connections, self._snapshots, self._representations, timeout
@@ -207,6 +207,11 @@ class LocalIndex(Index):
     def close(self) -> None:
         """Let go of files and connections; closing twice is fine."""
         self._finalizer()
+
+    def __exit__(self, kind: object = None, *_: object) -> None:
+        self.close()
+        if kind is not None and self._created:  # a first batch that failed leaves no index behind
+            forget_creation(self._folder, timeout=0)
 
     def __repr__(self) -> str:
         return f"LocalIndex({str(self._folder)!r})"

@@ -7,11 +7,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import ClassVar
+from weakref import WeakSet
 
 from tercet.errors import IndexLocked
 
 PAUSE = 0.01
 """Seconds between two attempts."""
+
+
+class ForkLock:
+    """A lock among threads, which a forked child finds free, whichever thread had it before."""
+
+    _all: "ClassVar[WeakSet[ForkLock]]" = WeakSet()
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._all.add(self)
+
+    def acquire(self, *, timeout: float = -1) -> bool:
+        """Take it, or give up after some seconds."""
+        return self._lock.acquire(timeout=timeout)
+
+    def release(self) -> None:
+        """Let it go."""
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    @classmethod
+    def renew(cls) -> None:
+        """Set all free, in a process that has one thread."""
+        for lock in cls._all:
+            lock._lock = Lock()
+
+
+os.register_at_fork(after_in_child=ForkLock.renew)
 
 
 class WriterLock:
@@ -20,7 +55,7 @@ class WriterLock:
     def __init__(self, folder: Path, *, timeout: float) -> None:
         self._path = folder / "write.lock"
         self._timeout = timeout
-        self._threads = Lock()
+        self._threads = ForkLock()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -41,7 +76,9 @@ class WriterLock:
                     time.sleep(PAUSE)
                 yield
             finally:
-                os.close(descriptor)  # lets go of the lock
+                # Not left to `close`: a child that was forked meanwhile has the file open too.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                os.close(descriptor)
         finally:
             self._threads.release()
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,6 +16,7 @@ from tercet.errors import IndexCorruptError
 from tercet.indexes.checks import Dimensions
 from tercet.indexes.local.catalog import read_generation
 from tercet.indexes.local.dense import DenseColumn
+from tercet.indexes.local.lock import ForkLock
 from tercet.indexes.local.multi_vector import MultiVectorColumn
 from tercet.indexes.local.readers import ReaderMark
 from tercet.indexes.local.segments import KEYS, KEYS_CODEC, Column, Segment, open_segment
@@ -233,7 +233,7 @@ class Snapshots:
         self._representations = representations
         self._marked = marked
         self._current: Snapshot | None = None
-        self._lock = Lock()
+        self._lock = ForkLock()
 
     @contextmanager
     def lease(self, connection: sqlite3.Connection) -> Iterator[Snapshot]:

@@ -136,19 +136,27 @@ class Writer:
         places = self._places(replaced) if replaced else []
         keys = np.arange(first_key, first_key + len(fresh), dtype=np.int64)
         written = self._write_batch(embeddings.take(np.asarray(fresh) + start), keys)
-        try:
-            with self._connections.writing() as connection:
-                learned = learn_dimensions(connection, dimensions_of(embeddings))
-                check_dimensions(embeddings, learned.dimensions, name="documents")
-                generation = next_generation(connection)
-                remove_documents(connection, replaced, places, generation)
-                insert_segment(connection, written)
-                inserted = [hashes[row] for row in fresh]
-                insert_documents(connection, chosen, inserted, first_key=first_key)
-        except BaseException:
-            (self._folder / "segments" / written.file).unlink(missing_ok=True)
-            raise
+        with self._naming(written) as connection:
+            learned = learn_dimensions(connection, dimensions_of(embeddings))
+            check_dimensions(embeddings, learned.dimensions, name="documents")
+            remove_documents(connection, replaced, places, next_generation(connection))
+            insert_segment(connection, written)
+            inserted = [hashes[row] for row in fresh]
+            insert_documents(connection, chosen, inserted, first_key=first_key)
         return AddReport(len(fresh), len(replaced), len(documents) - len(fresh))
+
+    @contextmanager
+    def _naming(self, written: Written) -> Iterator[sqlite3.Connection]:
+        """The transaction that makes a segment live; the file goes where it comes to no commit.
+
+        A commit that fails may stand in the log all the same: its file is left to a sweep.
+        """
+        with self._connections.writing() as connection:
+            try:
+                yield connection
+            except BaseException:
+                (self._folder / "segments" / written.file).unlink(missing_ok=True)
+                raise
 
     def _places(self, keys: Sequence[int]) -> Places:
         with self.looking() as (_, snapshot):
@@ -168,16 +176,21 @@ class Writer:
 
     def _sweep(self) -> None:
         """Remove segments that died before any living reader, and files that no row names."""
+        forgotten = 0
         with self._connections.connection() as connection:
             if count_dead(connection):
                 with self.looking():
                     pass  # the snapshot of this index itself moves on
-                oldest = oldest_read(self._folder / "readers")
-                forget_dead(connection, oldest)
+                forgotten = forget_dead(connection, oldest_read(self._folder / "readers"))
             named = {file for (file,) in connection.execute("SELECT file FROM segments")}
-        for path in (self._folder / "segments").iterdir():
-            if path.name not in named:
-                path.unlink()
+        orphans = [p for p in (self._folder / "segments").iterdir() if p.name not in named]
+        if orphans and not forgotten:
+            with self._connections.writing() as connection:
+                # A commit that failed at its sync may stand in the log, and come back after a
+                # crash with a name of one of these files; this commit takes its place.
+                connection.execute("UPDATE meta SET value = value WHERE key = 'generation'")
+        for path in orphans:
+            path.unlink()
 
 
 def insert_segment(connection: sqlite3.Connection, written: Written) -> int:
@@ -194,15 +207,20 @@ def count_dead(connection: sqlite3.Connection) -> int:
     return int(connection.execute(query).fetchone()[0])
 
 
-def forget_dead(connection: sqlite3.Connection, oldest: int | None) -> None:
-    """Drop dead segments from the catalogue, if no reader is of a generation before their death."""
+def forget_dead(connection: sqlite3.Connection, oldest: int | None) -> int:
+    """Drop dead segments from the catalogue, if no reader is of a generation before their death.
+
+    Returns:
+        How many there were.
+    """
     chosen = (
         "SELECT id FROM segments WHERE dead_since IS NOT NULL AND (?1 IS NULL OR dead_since <= ?1)"
     )
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"DELETE FROM tombstones WHERE segment IN ({chosen})", (oldest,))
-    connection.execute(f"DELETE FROM segments WHERE id IN ({chosen})", (oldest,))
+    forgotten = connection.execute(f"DELETE FROM segments WHERE id IN ({chosen})", (oldest,))
     connection.execute("COMMIT")
+    return forgotten.rowcount
 
 
 def _batches(documents: Sequence[Document], embeddings: Embeddings) -> Iterator[tuple[int, int]]:
