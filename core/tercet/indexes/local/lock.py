@@ -19,7 +19,7 @@ PAUSE = 0.01
 class ForkLock:
     """A lock among threads, which a forked child finds free, whichever thread had it before."""
 
-    _all: "ClassVar[WeakSet[ForkLock]]" = WeakSet()
+    _all: ClassVar["WeakSet[ForkLock]"] = WeakSet()
 
     def __init__(self) -> None:
         self._lock = Lock()
