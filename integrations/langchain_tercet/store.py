@@ -216,14 +216,14 @@ class TercetVectorStore(Searches):
             ValueError: Both, or neither: to remove everything, call `clear`.
         """
         refuse_unknown("delete", kwargs, "ids or filter")
-        if (ids is None) == (filter is None):
+        if ids is not None and filter is None:
+            self.retriever.delete(ids)
+        elif ids is None and filter is not None:
+            self.retriever.index.delete_where(filter)
+        else:
             raise ValueError(
                 "delete takes ids or a filter, one of them; clear() removes every document"
             )
-        if filter is not None:
-            self.retriever.index.delete_where(filter)
-        elif ids is not None:
-            self.retriever.delete(ids)
         return True
 
     def clear(self) -> None:

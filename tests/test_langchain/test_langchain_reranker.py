@@ -154,7 +154,7 @@ async def test_stored_vectors_are_used_where_the_index_has_the_same_text(
 ) -> None:
     encoder = Counting()
     store = TercetVectorStore.from_documents(animals, TercetEmbeddings(encoder=encoder))
-    plain = TercetReranker(encoder=encoder, top_n=None)
+    plain = TercetReranker(encoder=encoder, top_n=None, index=None)
     stored = TercetReranker(encoder=encoder, top_n=None, index=store.retriever.index)
     given = [*animals, Document(page_content="an owl too"), Document(id="cat", page_content="new")]
     expected = plain.compress_documents(given, QUERY)
