@@ -191,7 +191,9 @@ async def test_stored_vectors_serve_where_the_index_has_the_same_text(
     store = TercetVectorStore.from_defaults(animals, encoder=counting)
     changed = TextNode(id_="cat", text="an owl at night, changed")
     given = [NodeWithScore(node=node) for node in [changed, *animals[1:]]]
-    plain = TercetRerank(encoder=HashEncoder(), top_n=5).postprocess_nodes(given, query_str=QUERY)
+    plain = TercetRerank(encoder=HashEncoder(), top_n=5, index=None).postprocess_nodes(
+        given, query_str=QUERY
+    )
     counting.seen.clear()
     adapter = TercetRerank(encoder=counting, top_n=5, index=store.client)
     for found in (

@@ -17,6 +17,7 @@ from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 from llama_index_tercet import TercetRetriever, TercetVectorStore
 from tercet.documents import Document as TercetDocument
 from tercet.embeddings import Embeddings
+from tercet.errors import MissingViewError
 from tercet.retriever import Retriever
 from tercet.testing.hash_encoder import HashEncoder
 
@@ -239,3 +240,13 @@ async def test_many_threads_and_tasks_find_what_one_does(full_store: TercetVecto
     assert await asyncio.gather(*map(index.aretrieve, queries)) == expected
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(index.retrieve, queries)) == expected
+
+
+async def test_hypothetical_documents_need_a_model_with_a_dense_view() -> None:
+    sparse = HashEncoder(representations=["sparse"])
+    made = TercetRetriever.from_defaults([TextNode(text="red")], encoder=sparse)
+    hyde = QueryBundle("red", custom_embedding_strs=["blue"])
+    with pytest.raises(MissingViewError, match="does not make; it has sparse"):
+        made.retrieve(hyde)
+    with pytest.raises(MissingViewError, match="does not make; it has sparse"):
+        await made.aretrieve(hyde)
