@@ -1,10 +1,17 @@
 """What the tests of the LangChain adapters share: one fake encoder and a few documents."""
 
+from importlib.util import find_spec
+
 import pytest
 from langchain_core.documents import Document
 
 from langchain_tercet import TercetRetriever
 from tercet.testing.hash_encoder import HashEncoder
+
+collect_ignore = (
+    [] if find_spec("langchain_core.cross_encoders") else ["test_langchain_cross_encoder.py"]
+)
+"""Before 1.2.19, langchain-core has no cross-encoders."""
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from uuid import UUID
 
 import pytest
@@ -33,7 +34,18 @@ def test_the_public_names_are_sorted_and_there() -> None:
         "TercetVectorStore",
         "TercetVectorStoreRetriever",
     ]
-    assert all(hasattr(langchain_tercet, name) for name in langchain_tercet.__all__)
+    older = {"TercetCrossEncoder"} if find_spec("langchain_core.cross_encoders") is None else set()
+    assert all(hasattr(langchain_tercet, name) for name in {*langchain_tercet.__all__} - older)
+    with pytest.raises(AttributeError, match="no attribute 'TercetEncoder'"):
+        langchain_tercet.TercetEncoder  # noqa: B018
+
+
+def test_an_older_langchain_core_is_named_where_it_lacks_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(langchain_tercet, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"needs langchain-core 1\.2\.19 or later: pip install"):
+        langchain_tercet.TercetCrossEncoder  # noqa: B018
 
 
 def test_without_langchain_the_import_names_the_extra() -> None:
