@@ -62,6 +62,7 @@ class Encoder:
         source: str | Path,
         *,
         revision: str | None = None,
+        backend: str | None = None,
         device: str | None = None,
         dtype: str = "auto",
         quantize: str | None = None,
@@ -89,13 +90,15 @@ class Encoder:
           `mcls_positions="sequential"` and `mcls_attention="full"` inserted CLS are tokens like
           others (the paper's literal reading), and so many fewer tokens of the text fit. What does
           not fit is cut and reported. The paper showed MCLS on a model that was not tuned on long
-          texts: measure it on yours.
+          texts: measure it on yours. Queries are never "mcls", however long they are.
         * "windows": documents beyond the model's length (or `document_tokens`) are read in windows
           that overlap by 64 tokens.
 
         Args:
             source: A hub id, a folder, or "tercet/mini".
             revision: Branch, tag or commit of a hub repository.
+            backend: "torch", or "onnx" for a folder that `save_onnx` wrote, which needs neither
+                torch nor transformers; None for what the files are for.
             device: "cpu", "cuda", "cuda:1"; None takes CUDA where there is one.
             dtype: "float32" is exact; "bfloat16", "float16"; "auto" is the fastest of the device
                 that keeps rankings.
@@ -124,11 +127,13 @@ class Encoder:
             mcls_attention=mcls_attention,
             on_truncation=on_truncation,
         )
-        from tercet.encoding.checkpoint import Checkpoint  # noqa: PLC0415  loads torch
-        from tercet.encoding.pipeline import Pipeline  # noqa: PLC0415  loads torch
+        from tercet.encoding.checkpoint import Checkpoint  # noqa: PLC0415  slow to import
+        from tercet.encoding.pipeline import Pipeline  # noqa: PLC0415  slow to import
 
         checkpoint = Checkpoint.open(source, revision=revision)
-        pipeline = Pipeline(checkpoint, options=options, device=device, dtype=dtype)
+        pipeline = Pipeline(
+            checkpoint, options=options, backend=backend, device=device, dtype=dtype
+        )
         return cls(pipeline, pipeline.encoder_spec())
 
     @property
@@ -234,6 +239,21 @@ class Encoder:
             FileExistsError: The folder has files already.
         """
         self._pipeline.save(Path(path))
+
+    def save_onnx(self, path: str | Path) -> None:
+        """Write the model as a graph that this class opens with ONNX Runtime, without torch.
+
+        Views are those of this model in float32. Options are given again when it is loaded.
+
+        Args:
+            path: The folder; made if missing, and empty if not.
+
+        Raises:
+            FileExistsError: The folder has files already.
+            MissingExtraError: The "onnx" extra is not installed.
+            ValueError: The backbone cannot be exported.
+        """
+        self._pipeline.export(Path(path))
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return self

@@ -12,9 +12,9 @@ from transformers import MODEL_MAPPING, AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
 from tercet.encoding import attention, linear
-from tercet.encoding.backbone import PACKABLE, PaddedBackbone, load_backbone, position_ids
+from tercet.encoding.backbone import PACKABLE, PaddedBackbone, load_backbone
 from tercet.encoding.linear import PackedLinear, can_pack, prepack
-from tercet.encoding.packing import Pass
+from tercet.encoding.packing import Pass, position_ids
 from tercet.encoding.precision import choose_device, choose_dtype
 from tercet.errors import MissingTensorError, UnknownLayoutError
 from tercet.models.spec import ModelSpec

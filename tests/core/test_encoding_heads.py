@@ -1,13 +1,18 @@
 """The heads, on states that can be computed by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from tercet.encoding.heads.dense import DenseView
-from tercet.encoding.heads.multi_vector import MultiVectorView, TokenRows
+from tercet.encoding.heads.multi_vector import MultiVectorView
 from tercet.encoding.heads.projection import Projection, load_projection
 from tercet.encoding.heads.sparse import SparseView, lexical_weights
+from tercet.encoding.heads.token_rows import TokenRows
+from tercet.encoding.onnx.model import DenseGraph
+from tercet.encoding.onnx.session import EMPTY, Rows
 from tercet.encoding.packing import Pass
 from tercet.encoding.tokenised import TokenisedText
 from tercet.errors import UnknownLayoutError
@@ -80,6 +85,15 @@ def test_each_pooling_is_what_its_name_says(pooling: Pooling, expected: list[lis
     found = dense_view(pooling).vectors(STATES, passes, texts)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "mean_sqrt", "weighted_mean", "last"])
+def test_each_pooling_is_the_same_on_numpy(pooling: Pooling) -> None:
+    passes, texts = [pass_of(0, [0, 1, 2]), pass_of(1, [0])], [text_of([5, 6, 7]), text_of([5])]
+    expected = dense_view(pooling, normalise=True).vectors(STATES, passes, texts)
+    view = DenseGraph(DenseHead(pooling=(pooling,)), Path("no layers"))
+    found = view.vectors(Rows(STATES.numpy(), EMPTY, EMPTY), passes, texts)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_several_poolings_stand_one_behind_the_other() -> None:

@@ -104,10 +104,10 @@ def _probe_mask(run: Run, window: int | None, *, device: torch.device) -> Tensor
     return torch.cat((text, own), dim=1)
 
 
-def _no_mask(*sizes: object, **unused: object) -> None:
+def no_mask(*sizes: object, **unused: object) -> None:
     """A pack needs no mask: `packed_attention` knows where each text ends."""
     del sizes, unused
 
 
 AttentionInterface.register(PACKED, packed_attention)
-AttentionMaskInterface.register(PACKED, _no_mask)
+AttentionMaskInterface.register(PACKED, no_mask)

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,14 @@ from tercet.encoding.attention import PACKED
 from tercet.encoding.int8 import quantise
 from tercet.encoding.linear import prepack
 from tercet.encoding.options import Quantize
-from tercet.encoding.packing import Pass, padded_rows, runs
+from tercet.encoding.packing import (
+    POSITIONS_BEHIND_PADDING,
+    Pass,
+    alike,
+    padded_rows,
+    position_ids,
+    runs,
+)
 from tercet.errors import MissingTensorError, UnknownLayoutError
 from tercet.models.spec import ModelSpec
 
@@ -35,19 +42,6 @@ PACKABLE = frozenset(
 )
 """Architectures of transformers that take explicit positions and hand arguments to attention."""
 
-POSITIONS_BEHIND_PADDING = frozenset({"camembert", "roberta", "xlm-roberta"})
-"""Architectures whose first position is that of the pad token plus 1."""
-
-
-class Backbone(Protocol):
-    """What turns passes into token states."""
-
-    packs: bool
-
-    def __call__(self, passes: Sequence[Pass]) -> Tensor:
-        """The states of all rows, pass after pass, [rows, H]."""
-        ...
-
 
 def load_backbone(
     spec: ModelSpec,
@@ -56,7 +50,7 @@ def load_backbone(
     device: torch.device,
     dtype: torch.dtype,
     quantize: Quantize | None = None,
-) -> Backbone:
+) -> "PackedBackbone | PaddedBackbone":
     """Build the backbone of a model from the tensors of a checkpoint, none of them drawn at random.
 
     Args:
@@ -77,7 +71,7 @@ def load_backbone(
             "dtype='auto' is a half type"
         )
     packs = spec.architecture in PACKABLE
-    model = _build(spec, tensors, dtype=dtype, attention=PACKED if packs else None)
+    model = build(spec, tensors, dtype=dtype, attention=PACKED if packs else None)
     model.to(device=device)  # type: ignore[call-arg]  # its stub is of a decorated method
     if quantize is not None:
         quantise(model)
@@ -89,9 +83,21 @@ def load_backbone(
     return PaddedBackbone(model, device=device)
 
 
-def _build(
+def build(
     spec: ModelSpec, tensors: Mapping[str, Tensor], *, dtype: torch.dtype, attention: str | None
 ) -> PreTrainedModel:
+    """The module of transformers, filled with the tensors of a checkpoint.
+
+    Args:
+        spec: The model.
+        tensors: Weights under their names.
+        dtype: Its arithmetic.
+        attention: Name of its attention function; None for its own.
+
+    Raises:
+        UnknownLayoutError: transformers has no such architecture.
+        MissingTensorError: Weights are missing.
+    """
     try:
         config = AutoConfig.for_model(spec.architecture, **spec.config)
     except ValueError as error:
@@ -174,25 +180,6 @@ class PackedBackbone:
         return torch.from_numpy(row).to(self._device)
 
 
-def position_ids(item: Pass, *, pad: int | None) -> NDArray[np.int64]:
-    """The position ids of a pass.
-
-    RoBERTa's family counts from behind the pad token's id and passes over pad tokens, which all
-    have that id as their position, also where a text spells one out.
-
-    Args:
-        item: The pass.
-        pad: Id of the pad token in that family; None in others.
-    """
-    if pad is None:
-        return item.positions
-    padding = item.ids == pad
-    passed_over = np.searchsorted(np.sort(item.positions[padding]), item.positions)
-    counted = np.where(padding, -1, item.positions - passed_over)
-    found: NDArray[np.int64] = counted + pad + 1
-    return found
-
-
 class PaddedBackbone:
     """Runs passes padded to the longest, for architectures that compute positions themselves."""
 
@@ -204,15 +191,22 @@ class PaddedBackbone:
     @torch.inference_mode()
     def __call__(self, passes: Sequence[Pass]) -> Tensor:
         """The states of all rows, pass after pass, [rows, H]."""
+        found: dict[int, Tensor] = {}
+        for group in alike([len(item) for item in passes]):
+            items = [passes[n] for n in group]
+            states = self._padded(items)  # [group, longest, H]
+            found |= {n: states[place, : len(passes[n])] for place, n in enumerate(group)}
+        return torch.cat([found[n] for n in range(len(passes))])  # -> [rows, H]
+
+    def _padded(self, passes: Sequence[Pass]) -> Tensor:
         shape = (len(passes), max(map(len, passes)))
         ids = np.full(shape, self._model.config.pad_token_id or 0, dtype=np.int64)
-        seen, real = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
+        seen = np.zeros(shape, dtype=np.int64)
         for n, item in enumerate(passes):
             ids[n, : len(item)] = item.ids
             seen[n, : item.visible] = 1
-            real[n, : len(item)] = True
         states: Tensor = self._model(
             input_ids=torch.from_numpy(ids).to(self._device),
             attention_mask=torch.from_numpy(seen).to(self._device),
-        ).last_hidden_state  # [passes, longest, H]
-        return states[torch.from_numpy(real).to(self._device)]  # -> [rows, H]
+        ).last_hidden_state
+        return states

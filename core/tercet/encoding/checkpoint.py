@@ -3,17 +3,23 @@
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tercet.encoding.checkpoint_files import FolderFiles
 from tercet.encoding.fingerprint import model_id
 from tercet.encoding.sources import Source, find
-from tercet.encoding.weights import Weights, read_weights
 from tercet.errors import CheckpointError
 from tercet.models.files import join
 from tercet.models.layouts import detect
 from tercet.models.registry import PUBLISHED
 from tercet.models.spec import ModelSpec
+from tercet.models.tercet_mini import SETTINGS
+
+if TYPE_CHECKING:
+    from tercet.encoding.weights import Weights
+
+MADE_FROM = "made_from"
+"""In `tercet.json` of an exported graph: the fingerprint of the model whose vectors it makes."""
 
 TOKENIZERS = (
     "tokenizer.json",
@@ -23,6 +29,9 @@ TOKENIZERS = (
     "spiece.model",
 )
 """Files of which a tokenizer needs at least one."""
+
+GRAPH = ".onnx"
+"""Suffix of exported graphs."""
 
 _WARNED: set[str] = set()
 
@@ -57,7 +66,8 @@ class Checkpoint:
         spec = _licensed(detect(files), found)
         _check_tokenizer(files, spec)
         _warn_of_license(spec, found)
-        return cls(found, spec, model_id(found, spec, files.names))
+        made_from = files.json(SETTINGS).get(MADE_FROM)
+        return cls(found, spec, str(made_from or model_id(found, spec, files.names)))
 
     @property
     def folder(self) -> Path:
@@ -69,12 +79,24 @@ class Checkpoint:
         """Commit of the hub's repository; None for folders."""
         return self.source.revision
 
-    def read(self) -> Weights:
+    @property
+    def is_graph(self) -> bool:
+        """Whether it is an exported graph, not weights."""
+        return any(name.endswith(GRAPH) for name in self.spec.weights)
+
+    def read(self) -> "Weights":
         """The tensors of the backbone and the heads.
 
         Raises:
-            CheckpointError: A file is damaged, or lacks a tensor.
+            CheckpointError: A file is damaged, or lacks a tensor; or it is an exported graph.
         """
+        if self.is_graph:
+            raise CheckpointError(
+                f"{self.folder} is an exported graph, without tensors to compute with or to save: "
+                "use the model that it was exported from"
+            )
+        from tercet.encoding.weights import read_weights  # noqa: PLC0415  loads torch
+
         return read_weights(self.folder, self.spec)
 
 

@@ -5,24 +5,25 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from tercet.encoding.safetensors_header import read_header
 from tercet.errors import CheckpointError, MissingTensorError
 from tercet.models.files import TensorHeader
 
+if TYPE_CHECKING:
+    import torch
+
 DEEPEST = 3
 """Parts of the longest relative path that a layout names: `1_Dense/model.safetensors` has two."""
 
 PICKLED_DTYPES = {
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.float64: "F64",
-    torch.int64: "I64",
-    torch.int8: "I8",
+    "torch.float32": "F32",
+    "torch.float16": "F16",
+    "torch.bfloat16": "BF16",
+    "torch.float64": "F64",
+    "torch.int64": "I64",
+    "torch.int8": "I8",
 }
 
 
@@ -105,21 +106,22 @@ class FolderFiles:
             raise CheckpointError(f"{self.folder / name} is no JSON: {error}") from error
 
 
-def load_pickled(path: Path, *, device: str = "cpu") -> dict[str, torch.Tensor]:
+def load_pickled(path: Path, *, device: str = "cpu") -> "dict[str, torch.Tensor]":
     """The tensors of a pickled state dict; code in it is refused.
 
     Raises:
         CheckpointError: The file is damaged, holds more than tensors, or no state dict.
     """
+    import torch  # noqa: PLC0415  every other layout is recognised without it
+
     try:
         state = torch.load(
             path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path)
         )
     except (pickle.UnpicklingError, EOFError, KeyError, RuntimeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{path} cannot be read as pickled tensors ({reason}): it is damaged, or holds code, "
-            "which is never run"
+        raise CheckpointError(  # torch's own message advises to run the file's code
+            f"{path} cannot be read as pickled tensors ({type(error).__name__}): it is damaged, or "
+            "holds code, which is never run; download or copy it again"
         ) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds a {type(state).__name__}, not tensors by name")
@@ -127,10 +129,11 @@ def load_pickled(path: Path, *, device: str = "cpu") -> dict[str, torch.Tensor]:
 
 
 def _pickled_header(path: Path) -> dict[str, TensorHeader]:
-    return {
-        name: TensorHeader(tuple(tensor.shape), PICKLED_DTYPES.get(tensor.dtype, str(tensor.dtype)))
-        for name, tensor in load_pickled(path, device="meta").items()
-    }
+    found = {}
+    for name, tensor in load_pickled(path, device="meta").items():
+        dtype = str(tensor.dtype)
+        found[name] = TensorHeader(tuple(tensor.shape), PICKLED_DTYPES.get(dtype, dtype))
+    return found
 
 
 def _names(folder: Path, depth: int, start: str = "") -> list[str]:

@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from tercet.encoding.sources import Source
-from tercet.encoding.weights import head_layers
 from tercet.models.files import join
 from tercet.models.spec import ModelSpec
 
@@ -75,7 +74,7 @@ def shaping_files(spec: ModelSpec, names: frozenset[str]) -> frozenset[str]:
     files |= {join(folder, name) for name in TOKENIZER | CONFIGURATION} & names
     files |= {name for name in names if name.rpartition("/")[2].startswith("sentence_")}
     files |= {name for name in names if name.count("/") == 1 and name.endswith("/config.json")}
-    files |= {*spec.weights, *(layer.file for _, layer in head_layers(spec))}
+    files |= {*spec.weights, *(layer.file for _, layer in spec.head_layers)}
     return frozenset(files)
 
 

@@ -1,24 +1,61 @@
-"""A loaded model: one pass of the backbone makes all the views of a batch of texts."""
+"""A loaded model: one pass of the backbone makes all the views of a batch of texts.
+
+Knows no back end: what token states are, only a backbone and its views know.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors, SparseVectors
-from tercet.encoding.backbone import Backbone, load_backbone
-from tercet.encoding.heads.dense import DenseView
-from tercet.encoding.heads.multi_vector import MultiVectorView, TokenRows
-from tercet.encoding.heads.projection import load_projection
-from tercet.encoding.heads.sparse import SparseView, lexical_weights
-from tercet.encoding.options import Quantize
+from tercet.encoding.heads.sparse import lexical_weights
+from tercet.encoding.heads.token_rows import TokenRows, TokenView
 from tercet.encoding.packing import Pass, pack
 from tercet.encoding.tokenised import TokenisedText
-from tercet.encoding.weights import Weights
-from tercet.models.spec import ModelSpec
+
+States = TypeVar("States")
+"""Token states as a back end has them, pass after pass."""
+
+Made_co = TypeVar("Made_co", covariant=True)
+Read_contra = TypeVar("Read_contra", contravariant=True)
+
+
+class Backbone(Protocol[Made_co]):
+    """What turns passes into token states."""
+
+    packs: bool
+    """Whether passes stand in one row, at positions of their own."""
+
+    def __call__(self, passes: Sequence[Pass]) -> Made_co:
+        """The states of all rows, pass after pass."""
+        ...
+
+
+class PassView(Protocol[Read_contra]):
+    """What makes one dense vector a pass, and joins those of a text."""
+
+    def vectors(
+        self, states: Read_contra, passes: Sequence[Pass], texts: Sequence[TokenisedText]
+    ) -> NDArray[np.float32]:
+        """One vector a pass, [P, E]."""
+        ...
+
+    def join(
+        self, vectors: NDArray[np.float32], passes: Sequence[Pass], *, texts: int
+    ) -> NDArray[np.float32]:
+        """One vector a text, [N, E]."""
+        ...
+
+
+class WeightView(Protocol[Read_contra]):
+    """What weighs tokens."""
+
+    def weights(self, states: Read_contra) -> NDArray[np.float32]:
+        """One weight a row, [rows]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,61 +73,30 @@ class Views:
     multi_vector: MultiVectors | None
 
 
-class Model:
+class Model(Generic[States]):
     """Backbone and heads."""
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: Backbone[States],
         *,
-        dense: DenseView | None,
-        sparse: SparseView | None,
-        multi_vector: MultiVectorView | None,
+        where: str,
+        dense: PassView[States] | None,
+        sparse: WeightView[States] | None,
+        multi_vector: TokenView[States] | None,
     ) -> None:
-        """Put a model together; a view that it lacks is None."""
-        self.backbone = backbone
-        self._dense, self._sparse, self._multi_vector = dense, sparse, multi_vector
-
-    @classmethod
-    def load(
-        cls,
-        spec: ModelSpec,
-        weights: Weights,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-        quantize: Quantize | None = None,
-    ) -> Self:
-        """Build the model from the tensors of a checkpoint.
+        """Put a model together; a view that it lacks is None.
 
         Args:
-            spec: What it is.
-            weights: The tensors.
-            device: Where it runs.
-            dtype: Its arithmetic; lengths and lexical weights are computed in float32 all the same.
-            quantize: What the backbone's weights are rounded to; heads stay as they are.
+            backbone: Makes token states.
+            where: Where and how it computes, for people.
+            dense: Makes dense vectors of them.
+            sparse: Makes lexical weights.
+            multi_vector: Makes token vectors.
         """
-        dense, sparse, multi_vector = None, None, None
-        heads = weights.heads
-        if spec.dense is not None:
-            layers = load_projection(
-                spec.dense.layers, heads, role="dense", device=device, dtype=dtype
-            )
-            dense = DenseView(spec.dense, layers)
-        if spec.sparse is not None:
-            bias = heads["sparse.bias"].to(device) if spec.sparse.layer.bias else None
-            sparse = SparseView(heads["sparse.weight"].to(device), bias)
-        if spec.multi_vector is not None:
-            layers = load_projection(
-                spec.multi_vector.layers, heads, role="multi_vector", device=device, dtype=dtype
-            )
-            multi_vector = MultiVectorView(layers, dim=spec.multi_vector.dim)
-        backbone = load_backbone(
-            spec, weights.backbone, device=device, dtype=dtype, quantize=quantize
-        )
-        return cls(backbone, dense=dense, sparse=sparse, multi_vector=multi_vector)
+        self.backbone, self.where = backbone, where
+        self._dense, self._sparse, self._multi_vector = dense, sparse, multi_vector
 
-    @torch.inference_mode()
     def encode(self, texts: Sequence[TokenisedText], passes: Sequence[Pass]) -> Views:
         """Run all passes, a pack at a time, and join what belongs to one text.
 

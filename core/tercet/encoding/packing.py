@@ -17,6 +17,13 @@ CHUNK_CHARACTERS = 16_384
 """Text that is tokenised and encoded together: some packs of it, so that few stay half empty."""
 
 
+POSITIONS_BEHIND_PADDING = frozenset({"camembert", "roberta", "xlm-roberta"})
+"""Architectures whose first position is that of the pad token plus 1."""
+
+MOST_PADDING = 0.2
+"""Share of a padded pass that may be padding: more costs more than another call does."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Pass:
     """What the backbone reads in one piece: a text, or a window of it, of L rows.
@@ -94,6 +101,20 @@ def pack(lengths: Sequence[int], *, budget: int = TOKEN_BUDGET) -> list[list[int
     return packs
 
 
+def alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Group the passes of a pack by like lengths, for back ends that pad.
+
+    Returns:
+        Positions in `lengths` of each group's passes, longest first.
+    """
+    groups: list[list[int]] = []
+    for n in sorted(range(len(lengths)), key=lambda n: (-lengths[n], n)):
+        if not groups or lengths[n] < (1 - MOST_PADDING) * lengths[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(n)
+    return groups
+
+
 def padded_rows(rows: int) -> int:
     """Rows that a pack is run with: 8 sizes from each power of two to the next.
 
@@ -102,6 +123,25 @@ def padded_rows(rows: int) -> int:
     """
     step = max(8, 1 << max(0, rows.bit_length() - 4))
     return -(-rows // step) * step
+
+
+def position_ids(item: Pass, *, pad: int | None) -> NDArray[np.int64]:
+    """The position ids of a pass.
+
+    RoBERTa's family counts from behind the pad token's id and passes over pad tokens, which all
+    have that id as their position, also where a text spells one out.
+
+    Args:
+        item: The pass.
+        pad: Id of the pad token in that family; None in others.
+    """
+    if pad is None:
+        return item.positions
+    padding = item.ids == pad
+    passed_over = np.searchsorted(np.sort(item.positions[padding]), item.positions)
+    counted = np.where(padding, -1, item.positions - passed_over)
+    found: NDArray[np.int64] = counted + pad + 1
+    return found
 
 
 def runs(passes: Sequence[Pass]) -> list[Run]:

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import EncoderSpec
+from tercet.encoding.backends import load_model
 from tercet.encoding.checkpoint import Checkpoint
-from tercet.encoding.heads.multi_vector import TokenRows
+from tercet.encoding.heads.token_rows import TokenRows
 from tercet.encoding.long_documents import LongDocuments
-from tercet.encoding.model import Model, Views
+from tercet.encoding.model import Views
 from tercet.encoding.options import EncoderOptions
 from tercet.encoding.packing import Pass
 from tercet.encoding.passes import document_passes, query_passes, tokens_encoded
-from tercet.encoding.precision import choose_device, choose_dtype
-from tercet.encoding.saving import save
 from tercet.encoding.tokenised import TokenisedText
 from tercet.encoding.tokenizing import Tokenizer
 
@@ -46,13 +45,20 @@ class Pipeline:
     """A tokenizer, a model, and the options that both follow."""
 
     def __init__(
-        self, checkpoint: Checkpoint, *, options: EncoderOptions, device: str | None, dtype: str
+        self,
+        checkpoint: Checkpoint,
+        *,
+        options: EncoderOptions,
+        backend: str | None,
+        device: str | None,
+        dtype: str,
     ) -> None:
         """Load a checkpoint.
 
         Args:
             checkpoint: Where the model is.
             options: How it encodes.
+            backend: What it computes with; None for what the files are for.
             device: Where it runs; None for the best there is.
             dtype: Its arithmetic, or "auto".
 
@@ -62,17 +68,11 @@ class Pipeline:
         """
         self.checkpoint, self.spec = checkpoint, checkpoint.spec
         self.options = options
-        self.device = choose_device(device)
-        self.dtype = choose_dtype(dtype, device=self.device)
         dense = self.spec.dense
         self._pools_cls = dense is not None and dense.pooling == ("cls",)
         self.tokenizer = Tokenizer(checkpoint.folder, self.spec)
-        self._model = Model.load(
-            self.spec,
-            checkpoint.read(),
-            device=self.device,
-            dtype=self.dtype,
-            quantize=options.quantize,
+        self._model = load_model(
+            checkpoint, backend=backend, device=device, dtype=dtype, quantize=options.quantize
         )
         options.check(
             max_tokens=self.spec.max_tokens,
@@ -85,9 +85,7 @@ class Pipeline:
     @property
     def where(self) -> str:
         """Where and how the model computes, for people."""
-        dtype = str(self.dtype).removeprefix("torch.")
-        rounded = f", quantize={str(quantize)!r}" if (quantize := self.options.quantize) else ""
-        return f"device={str(self.device)!r}, dtype={dtype!r}{rounded}"
+        return self._model.where
 
     def encoder_spec(self) -> EncoderSpec:
         """What an encoder over this pipeline is."""
@@ -111,7 +109,15 @@ class Pipeline:
 
     def save(self, folder: Path) -> None:
         """Write the model as a plain folder."""
+        from tercet.encoding.saving import save  # noqa: PLC0415  loads torch
+
         save(self.checkpoint, folder)
+
+    def export(self, folder: Path) -> None:
+        """Write the model as a graph for ONNX Runtime."""
+        from tercet.encoding.onnx.export import export  # noqa: PLC0415  loads torch
+
+        export(self.checkpoint, folder)
 
     def prepare_queries(self, texts: Sequence[str]) -> Prepared:
         """Tokenise queries and lay out their passes."""

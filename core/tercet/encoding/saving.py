@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tercet.encoding.fingerprint import TOKENIZER
-from tercet.encoding.weights import head_layers
 from tercet.models.saved import spec_to_json
 from tercet.models.spec import DenseHead, LinearLayer, ModelSpec
 from tercet.models.tercet_mini import FORMAT, HEADS, SETTINGS
@@ -42,26 +41,40 @@ def save(checkpoint: "Checkpoint", folder: Path) -> None:
     Raises:
         FileExistsError: The folder has files already.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; a model is saved to a folder of its own")
     weights, spec = checkpoint.read(), checkpoint.spec
+    begin(folder)
     heads = {_stored(name): tensor.contiguous().clone() for name, tensor in weights.heads.items()}
     backbone = _alike(weights.backbone)
     save_file(backbone, folder / WEIGHTS, metadata={"format": "pt"})
     if heads:
         save_file(heads, folder / HEADS, metadata={"format": "pt"})
-    for name in sorted(TOKENIZER):
-        source = checkpoint.folder / spec.tokenizer.folder / name
-        if source.is_file():
-            shutil.copyfile(source, folder / name)
+    copy_tokenizer(checkpoint, folder)
     dtype = str(next(iter(backbone.values())).dtype).removeprefix("torch.")
     settings = {**spec.config, "model_type": spec.architecture, "dtype": dtype}
     settings.pop("torch_dtype", None)  # the older name of the same
-    _write(folder / "config.json", settings)
-    _write(folder / SETTINGS, {"format": FORMAT, "model": spec_to_json(_at_home(spec))})
+    write_json(folder / "config.json", settings)
+    write_json(folder / SETTINGS, {"format": FORMAT, "model": spec_to_json(at_home(spec))})
     if spec.dense is not None:
         _write_modules(folder, spec, spec.dense, heads)
+
+
+def begin(folder: Path) -> None:
+    """Make a folder for a model.
+
+    Raises:
+        FileExistsError: It has files already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; a model is saved to a folder of its own")
+
+
+def copy_tokenizer(checkpoint: "Checkpoint", folder: Path) -> None:
+    """Copy the files of a tokenizer."""
+    for name in sorted(TOKENIZER):
+        source = checkpoint.folder / checkpoint.spec.tokenizer.folder / name
+        if source.is_file():
+            shutil.copyfile(source, folder / name)
 
 
 def _alike(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -72,12 +85,20 @@ def _alike(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.to(dtype).contiguous().clone() for name, tensor in weights.items()}
 
 
-def _at_home(spec: ModelSpec) -> ModelSpec:
-    """The description with the files and tensor names of a saved folder."""
-    homes = {role: role for role, _ in head_layers(spec)}
+def at_home(
+    spec: ModelSpec, *, weights: tuple[str, ...] = (WEIGHTS,), heads: str = HEADS
+) -> ModelSpec:
+    """The description with the files and tensor names of a saved folder.
+
+    Args:
+        spec: The model.
+        weights: Files of its backbone there.
+        heads: File of its heads there.
+    """
+    homes = {role: role for role, _ in spec.head_layers}
 
     def moved(role: str, layer: LinearLayer) -> LinearLayer:
-        return replace(layer, file=HEADS, prefix=homes[role])
+        return replace(layer, file=heads, prefix=homes[role])
 
     dense, sparse, late = spec.dense, spec.sparse, spec.multi_vector
     if dense is not None:
@@ -91,7 +112,7 @@ def _at_home(spec: ModelSpec) -> ModelSpec:
     return replace(
         spec,
         layout="tercet",
-        weights=(WEIGHTS,),
+        weights=weights,
         prefix="",
         dense=dense,
         sparse=sparse,
@@ -108,7 +129,7 @@ def _stored(name: str) -> str:
 def _write_modules(folder: Path, spec: ModelSpec, dense: DenseHead, heads: dict[str, Any]) -> None:
     """What sentence-transformers needs to make the dense view."""
     poolings = {f"pooling_mode_{name}": key in dense.pooling for key, name in POOLINGS.items()}
-    _write(
+    write_json(
         folder / "1_Pooling/config.json",
         {
             "word_embedding_dimension": spec.hidden,
@@ -128,13 +149,13 @@ def _write_modules(folder: Path, spec: ModelSpec, dense: DenseHead, heads: dict[
         {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for n, (path, kind) in enumerate(kinds)
     ]
-    _write(folder / "modules.json", modules)
-    _write(
+    write_json(folder / "modules.json", modules)
+    write_json(
         folder / "sentence_bert_config.json",
         {"max_seq_length": spec.max_tokens, "do_lower_case": spec.tokenizer.lowercase},
     )
     prompts = {"query": spec.query.prompt, "document": spec.document.prompt}
-    _write(
+    write_json(
         folder / "config_sentence_transformers.json",
         {
             "prompts": prompts,
@@ -148,13 +169,14 @@ def _write_dense(folder: Path, layer: LinearLayer, heads: dict[str, Any], *, rol
     """A Dense module beside the heads: sentence-transformers looks for it in its own folder."""
     activation = layer.activation or "torch.nn.modules.linear.Identity"
     config = {"in_features": layer.inputs, "out_features": layer.outputs, "bias": layer.bias}
-    _write(folder / "config.json", {**config, "activation_function": activation})
+    write_json(folder / "config.json", {**config, "activation_function": activation})
     parts = {
         f"linear.{part}": heads[role + part] for part in ("weight", "bias") if role + part in heads
     }
     save_file(parts, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def _write(path: Path, told: object) -> None:
+def write_json(path: Path, told: object) -> None:
+    """Write a JSON file, its folder too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,6 +1,5 @@
 """The tensors of a checkpoint: those of the backbone and those of the heads."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,22 +47,11 @@ def read_weights(folder: Path, spec: ModelSpec) -> Weights:
         if name.startswith(spec.prefix)
     }
     heads: dict[str, torch.Tensor] = {}
-    for role, layer in head_layers(spec):
+    for role, layer in spec.head_layers:
         if layer.file not in files:
             files[layer.file] = read_tensors(folder / layer.file)
         heads |= _layer(role, layer, files[layer.file], folder / layer.file)
     return Weights(backbone, heads)
-
-
-def head_layers(spec: ModelSpec) -> Iterable[tuple[str, LinearLayer]]:
-    """The linear layers of all heads, each with the start of its name in `Weights.heads`."""
-    if spec.dense is not None:
-        yield from ((f"dense.{n}.", layer) for n, layer in enumerate(spec.dense.layers))
-    if spec.sparse is not None:
-        yield "sparse.", spec.sparse.layer
-    if spec.multi_vector is not None:
-        layers = spec.multi_vector.layers
-        yield from ((f"multi_vector.{n}.", layer) for n, layer in enumerate(layers))
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -243,6 +243,19 @@ class ModelSpec:
         return self.hidden * len(self.dense.pooling)
 
     @property
+    def head_layers(self) -> tuple[tuple[str, LinearLayer], ...]:
+        """The linear layers of all heads, each with a name: `dense.0.`, `sparse.`, ..."""
+        found: list[tuple[str, LinearLayer]] = []
+        if self.dense is not None:
+            found += ((f"dense.{n}.", layer) for n, layer in enumerate(self.dense.layers))
+        if self.sparse is not None:
+            found.append(("sparse.", self.sparse.layer))
+        if self.multi_vector is not None:
+            layers = self.multi_vector.layers
+            found += ((f"multi_vector.{n}.", layer) for n, layer in enumerate(layers))
+        return tuple(found)
+
+    @property
     def forbids_commercial_use(self) -> bool:
         """Whether the licence does."""
         return "-nc" in self.license

@@ -1,19 +1,11 @@
 """The multi-vector view: one vector for each token that is kept."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tercet.embeddings import MultiVectors
 from tercet.encoding.heads.projection import Projection, unit
-from tercet.encoding.packing import Pass
-from tercet.encoding.tokenised import TokenisedText
-
-ROWS_AT_ONCE = 512
-"""Rows that are projected together: what stands between states and result stays small."""
 
 
 class MultiVectorView:
@@ -22,61 +14,12 @@ class MultiVectorView:
     def __init__(self, projection: Projection, *, dim: int) -> None:
         self._projection, self.dim = projection, dim
 
-    def vectors(self, states: Tensor) -> Tensor:
-        """One vector a row, [rows, E], in float32."""
-        return unit(self._projection(states))
-
-
-class TokenRows:
-    """Where the token vectors of a batch of texts are put as passes bring them.
-
-    The result is laid out at once, so that it is in memory only once.
-    """
-
-    def __init__(self, passes: Sequence[Pass], texts: Sequence[TokenisedText], *, dim: int) -> None:
-        """Find out which rows are kept.
+    def vectors(self, states: Tensor, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors of some rows, [chosen, E].
 
         Args:
-            passes: Everything that will be read.
-            texts: Where from.
-            dim: E.
+            states: Of all rows, [rows, H].
+            rows: Those chosen.
         """
-        starts = np.cumsum([0, *map(len, texts)])
-        kept = np.zeros(int(starts[-1]), dtype=np.bool_)  # of all tokens, text after text
-        for item in passes:
-            real = item.rows[item.owned]
-            kept[starts[item.text] + real] = texts[item.text].keep[real]
-        counts = np.diff(np.concatenate(([0], np.cumsum(kept)))[starts])
-        kept[starts[:-1][counts == 0]] = True  # no text is without: its first token stands for it
-        self._starts, self._kept = starts, kept
-        self._places = np.cumsum(kept) - 1
-        offsets = np.concatenate(([0], np.cumsum(kept)))[starts]
-        self._offsets = offsets.astype(np.int64)
-        self._vectors = np.empty((int(offsets[-1]), dim), dtype=np.float32)
-
-    def tokens(self, n: int) -> NDArray[np.int64]:
-        """Tokens of text n that have a vector, in order."""
-        return np.flatnonzero(self._kept[self._starts[n] : self._starts[n + 1]])
-
-    def put(self, view: MultiVectorView, states: Tensor, passes: Sequence[Pass]) -> None:
-        """Project the kept rows of some passes and put them where they belong.
-
-        Args:
-            view: The projection.
-            states: Of all rows, pass after pass, [rows, H].
-            passes: What was read.
-        """
-        owned = np.concatenate([item.owned for item in passes])
-        starts = np.repeat(
-            [self._starts[item.text] for item in passes], [len(item) for item in passes]
-        )
-        tokens = starts + np.maximum(np.concatenate([item.rows for item in passes]), 0)
-        chosen = np.flatnonzero(owned & self._kept[tokens])
-        for start in range(0, len(chosen), ROWS_AT_ONCE):
-            rows = chosen[start : start + ROWS_AT_ONCE]
-            vectors = view.vectors(states[torch.from_numpy(rows).to(states.device)])
-            self._vectors[self._places[tokens[rows]]] = vectors.numpy(force=True)
-
-    def result(self) -> MultiVectors:
-        """All token vectors, text after text."""
-        return MultiVectors(self._vectors, self._offsets)
+        chosen = states[torch.from_numpy(rows).to(states.device)]
+        return unit(self._projection(chosen)).numpy(force=True)

@@ -48,6 +48,7 @@ def load_projection(
     role: str,
     device: torch.device,
     dtype: torch.dtype,
+    packed: bool = True,
 ) -> Projection:
     """Build the layers of a head from the tensors of a checkpoint.
 
@@ -57,6 +58,7 @@ def load_projection(
         role: What stands before the number of a layer there, as "dense".
         device: Where they run.
         dtype: Their arithmetic.
+        packed: Whether they may be laid out for the CPU, in operators that cannot be exported.
     """
     projection = Projection(layers)
     named = {}
@@ -66,7 +68,7 @@ def load_projection(
             named[f"layers.{n}.{name}"] = tensors[key].to(device=device, dtype=dtype)
     projection.load_state_dict(named, assign=True)
     projection.eval()
-    if device.type == "cpu":
+    if packed and device.type == "cpu":
         prepack(projection, dtype=dtype)
     return projection
 

@@ -1,20 +1,23 @@
 """The sparse view: one weight a token, and the maximum of a term id's tokens."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tercet.embeddings import SparseVectors
 from tercet.encoding.packing import Pass
 from tercet.encoding.tokenised import TokenisedText
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class SparseView:
     """Weighs tokens: w = ReLU(W h + b)."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: "Tensor", bias: "Tensor | None") -> None:
         """Take the one linear layer.
 
         Args:
@@ -24,7 +27,7 @@ class SparseView:
         self._weight = weight.float()[0]  # [H]
         self._bias = None if bias is None else bias.float()[0]
 
-    def weights(self, states: Tensor) -> NDArray[np.float32]:
+    def weights(self, states: "Tensor") -> NDArray[np.float32]:
         """One weight a row, [rows], in float32."""
         weights = states.float() @ self._weight
         if self._bias is not None:
