@@ -74,7 +74,7 @@ class Retriever:
         self.encoder = encoder
         self.index = index
         self.temporary = False
-        """Whether the index is removed with the retriever."""
+        """Whether the index is removed as soon as nobody holds it."""
 
     @classmethod
     def create(
@@ -105,7 +105,7 @@ class Retriever:
         retriever = cls(loaded, index)
         retriever.temporary = path is None
         if retriever.temporary:
-            weakref.finalize(retriever, _remove, index, str(where))
+            weakref.finalize(index, shutil.rmtree, where, ignore_errors=True)
         return retriever
 
     @classmethod
@@ -413,8 +413,3 @@ def _reload(index: Index, *, device: str | None, dtype: str) -> Encoder:
         )
     options = {**spec.options, "device": device, "dtype": dtype}
     return Encoder.from_pretrained(spec.source, revision=spec.revision, **options)
-
-
-def _remove(index: Index, folder: str) -> None:
-    index.close()
-    shutil.rmtree(folder, ignore_errors=True)

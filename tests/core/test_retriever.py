@@ -253,7 +253,11 @@ def test_a_temporary_index_is_removed_at_the_end(
     retriever = Retriever.create(encoder=HashEncoder())
     retriever.add(DOCUMENTS)
     (folder,) = tmp_path.iterdir()
+    index = retriever.index
     del retriever
+    gc.collect()
+    assert len(index) == len(DOCUMENTS)  # somebody holds it still
+    del index
     gc.collect()
     assert not folder.exists()
 

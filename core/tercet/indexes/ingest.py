@@ -52,13 +52,13 @@ class Ingest:
 
     def finish(self) -> AddReport:
         """Say what happened to the texts, and tell what was done."""
-        warn_of_surrogates(self._repaired, stacklevel=4)
+        warn_of_surrogates(self._repaired, stacklevel=5)
         if self._cut:
             warnings.warn(
                 f"{self._cut} documents were cut; the first: {self._first_cut}: load the encoder "
                 'with long_documents="windows" to have them encoded whole',
                 TruncationWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return self._report
 
