@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from tercet.embeddings import MultiVectors, SparseVectors
+from tercet.embeddings import SparseVectors
 from tercet.errors import IndexCorruptError, IndexFormatError
-from tercet.indexes.local.multi_vector import MultiVectorColumn, _Buffer
 from tercet.indexes.local.segments import Column, open_segment, write_segment
 from tercet.indexes.local.sparse import SparseColumn
+from tercet.indexes.local.tokens import TOKENS, Buffer, Half
 
 
 def columns() -> dict[str, Column]:
@@ -89,12 +89,13 @@ def test_a_failure_leaves_no_file(tmp_path: Path) -> None:
 def test_every_float16_is_decoded_as_numpy_does() -> None:
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     finite = halves[np.isfinite(halves)].reshape(-1, 8)
-    np.testing.assert_array_equal(_Buffer().decode(finite), finite.astype(np.float32))
+    decoded = Half().decode({TOKENS: finite}, Buffer())
+    np.testing.assert_array_equal(decoded, finite.astype(np.float32))
 
 
 def test_token_vectors_that_float16_cannot_hold_are_refused() -> None:
     with pytest.raises(ValueError, match="float16, which ends at 65504"):
-        MultiVectorColumn.store(MultiVectors([[70_000.0]], [0, 1]))
+        Half().encode(np.asarray([[70_000.0]], np.float32), None)
 
 
 @given(

@@ -35,6 +35,7 @@ from tercet.indexes.checks import (
     check_views,
 )
 from tercet.indexes.reader import IndexStats, Reader
+from tercet.indexes.storage import Storage
 from tercet.plans import Plan, deepened, resolve_plan
 from tercet.ranking import Hit, Ranking
 
@@ -66,6 +67,7 @@ class Index(ABC):
         read_only: bool | None = None,
         timeout: float = TIMEOUT,
         representations: Sequence[Representation | str] | None = None,
+        storage: Storage | None = None,
     ) -> "Index":
         """Open an index, and create it where there is none and a spec is given.
 
@@ -75,6 +77,7 @@ class Index(ABC):
             read_only: None reads only where the place cannot be written.
             timeout: Seconds to wait for another writer.
             representations: The views to store, of those that the model makes; None stores all.
+            storage: How a new index stores vectors; None leaves that to the engine.
 
         Raises:
             IndexNotFoundError: No index there, and no spec to create one.
@@ -92,7 +95,12 @@ class Index(ABC):
         engine: type[Index] = getattr(import_module(module), name)
         views = None if representations is None else check_representations(representations)
         index = engine.connect(
-            address, spec=spec, read_only=read_only, timeout=timeout, representations=views
+            address,
+            spec=spec,
+            read_only=read_only,
+            timeout=timeout,
+            representations=views,
+            storage=storage,
         )
         index._address = address if found else str(Path(address).resolve())
         return index
@@ -107,6 +115,7 @@ class Index(ABC):
         read_only: bool | None,
         timeout: float,
         representations: tuple[Representation, ...] | None,
+        storage: Storage | None,
     ) -> Self:
         """Open or create an index of this engine; callers use `Index.open`."""
 

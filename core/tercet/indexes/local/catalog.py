@@ -6,13 +6,14 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tercet.embeddings import EncoderSpec, Representation
 from tercet.errors import IndexCorruptError, IndexFormatError, TercetIndexError
 from tercet.indexes.local.faults import catalogue_faults
 from tercet.indexes.local.lock import ForkLock
+from tercet.indexes.storage import Storage
 
 FORMAT = 1
 
@@ -38,6 +39,10 @@ CREATE TABLE fields (
     PRIMARY KEY (name, type, value, document)
 ) WITHOUT ROWID;
 CREATE INDEX fields_by_document ON fields (document);
+CREATE TABLE codebooks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, view TEXT NOT NULL, content BLOB NOT NULL,
+    sha256 TEXT NOT NULL
+);
 CREATE TABLE tombstones (
     segment INTEGER NOT NULL, row INTEGER NOT NULL, generation INTEGER NOT NULL,
     PRIMARY KEY (segment, row)
@@ -56,6 +61,7 @@ class Meta:
         dimensions: E of each view that has one, as far as it is known.
         generation: Grows with every commit.
         format: Version of the format.
+        storage: How vectors are stored.
     """
 
     spec: EncoderSpec
@@ -63,6 +69,7 @@ class Meta:
     dimensions: Mapping[Representation, int]
     generation: int = 0
     format: int = FORMAT
+    storage: Storage = field(default_factory=Storage)
 
 
 _OF_PARENTS: list[sqlite3.Connection] = []
@@ -165,6 +172,7 @@ def create(connection: sqlite3.Connection, meta: Meta) -> None:
         "spec": meta.spec.to_json(),
         "representations": json.dumps(meta.representations),
         "dimensions": json.dumps(meta.dimensions),
+        "storage": meta.storage.to_json(),
     }
     connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
     _seal(connection)
@@ -212,6 +220,7 @@ def _parsed(values: Mapping[str, str]) -> Meta:
         {Representation(r): dim for r, dim in json.loads(values["dimensions"]).items()},
         int(values["generation"]),
         int(values["format"]),
+        Storage.from_json(values["storage"]),
     )
 
 

@@ -5,7 +5,7 @@ import sqlite3
 from collections import ChainMap
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,10 @@ import numpy as np
 from tercet.embeddings import Representation
 from tercet.errors import TercetIndexError
 from tercet.indexes.local.catalog import Connections, next_generation
-from tercet.indexes.local.snapshot import COLUMNS, Part
+from tercet.indexes.local.codebook_rows import insert_codebook
+from tercet.indexes.local.columns import MERGE
+from tercet.indexes.local.snapshot import Part
+from tercet.indexes.local.training import is_large, is_new_needed, train
 from tercet.indexes.local.writer import Writer, insert_segment
 
 FANOUT = 8
@@ -58,6 +61,20 @@ def merge_small(writer: Writer, connections: Connections, views: Sequence[Repres
             room -= sum(size.bytes for size in crowd)
 
 
+def train_large(writer: Writer, connections: Connections, views: Sequence[Representation]) -> None:
+    """Once a collection is large: train its codebook, and find the cells of what it holds."""
+    if Representation.MULTI_VECTOR not in views:
+        return
+    with suppress(TercetIndexError):
+        with connections.reading() as reading:
+            if writer.context(reading).codebook is not None:
+                return
+        with writer.held(), writer.looking() as (_, snapshot):
+            large = is_large(snapshot)
+        if large:
+            _merge(writer, connections, views, choose=lambda parts: parts)
+
+
 def _everything(parts: Sequence[Part]) -> Sequence[Part]:
     return parts if len(parts) > 1 or any(not part.live.all() for part in parts) else ()
 
@@ -99,15 +116,22 @@ def _merge(
     choose: Callable[[Sequence[Part]], Sequence[Part]],
 ) -> None:
     with writer.held():
-        with writer.looking() as (_, snapshot):
+        with writer.looking() as (connection, snapshot):
             parts = choose(snapshot.parts)
             live = [np.flatnonzero(part.live) for part in parts]
             if not parts:
                 return
+            context = writer.context(connection)
+            if is_new_needed(snapshot, context.codebook, renew=len(parts) == len(snapshot.parts)):
+                context = replace(context, codebook=train(connection, snapshot))
             columns = ChainMap(
                 *(
-                    COLUMNS[view].merge(
-                        [(part.columns[view], rows) for part, rows in zip(parts, live, strict=True)]
+                    MERGE[view](
+                        [
+                            (part.columns[view], rows)
+                            for part, rows in zip(parts, live, strict=True)
+                        ],
+                        context,
                     )
                     for view in views
                 )
@@ -115,6 +139,8 @@ def _merge(
             keys = [part.keys[rows] for part, rows in zip(parts, live, strict=True)]
             written = writer.write(columns, np.concatenate(keys))
         with connections.writing() as connection:
+            if context.codebook is not None:
+                insert_codebook(connection, context.codebook)
             _replace(connection, parts)
             insert_segment(connection, written)
 

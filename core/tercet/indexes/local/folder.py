@@ -30,6 +30,7 @@ from tercet.indexes.local.lock import WriterLock
 from tercet.indexes.local.migrations import migrate
 from tercet.indexes.local.readers import oldest_read
 from tercet.indexes.local.segments import sync_folder
+from tercet.indexes.storage import Storage
 
 CATALOG = "catalog.sqlite"
 OURS = frozenset({CATALOG, "write.lock", "segments", "readers"})
@@ -61,6 +62,7 @@ def open_folder(
     *,
     spec: EncoderSpec | None,
     representations: tuple[Representation, ...] | None,
+    storage: Storage | None,
     read_only: bool | None,
     timeout: float,
 ) -> Opened:
@@ -73,7 +75,8 @@ def open_folder(
     """
     created = spec is not None and not read_only and not _is_index(folder, timeout=timeout)
     if spec is not None and created:
-        _create(folder, spec=spec, representations=representations, timeout=timeout)
+        views = _chosen(spec, representations)
+        _create(folder, spec=spec, views=views, storage=storage or Storage(), timeout=timeout)
     if not (folder / CATALOG).is_file():
         raise _not_found(folder)
     writable = _is_writable(folder)
@@ -88,6 +91,7 @@ def open_folder(
         if writable and not read_only:
             _move_on(connections, timeout=timeout)
         meta = _meta(connections, spec=spec, representations=representations)
+        _check_storage(folder, storage, meta.storage)
     except BaseException:
         connections.close()
         raise
@@ -174,10 +178,10 @@ def _create(
     folder: Path,
     *,
     spec: EncoderSpec,
-    representations: tuple[Representation, ...] | None,
+    views: tuple[Representation, ...],
+    storage: Storage,
     timeout: float,
 ) -> None:
-    views = _chosen(spec, representations)
     dimensions = {view: dim for view, dim in spec_dimensions(spec).items() if view in views}
     with writing_faults(folder):
         _refuse_files(folder)
@@ -193,7 +197,7 @@ def _create(
                 (folder / "segments").mkdir(exist_ok=True)
                 (folder / "readers").mkdir(exist_ok=True)
                 if not is_laid_out(connection):
-                    create(connection, Meta(spec, views, dimensions))
+                    create(connection, Meta(spec, views, dimensions, storage=storage))
         finally:
             connections.close()
         sync_folder(folder)
@@ -226,6 +230,14 @@ def _meta(
             f"{', '.join(representations)}: open it without representations="
         )
     return meta
+
+
+def _check_storage(folder: Path, asked: Storage | None, found: Storage) -> None:
+    if asked is not None and asked != found:
+        raise ValueError(
+            f"the index at {folder} was created with {found}; it was opened with {asked}: open it "
+            "without storage="
+        )
 
 
 def _chosen(

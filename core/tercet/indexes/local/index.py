@@ -20,7 +20,7 @@ from tercet.indexes.checks import Dimensions, check_documents
 from tercet.indexes.local.backup import backup
 from tercet.indexes.local.catalog import Connections, read_generation, read_meta
 from tercet.indexes.local.check import CheckReport, check
-from tercet.indexes.local.compaction import compact, merge_small
+from tercet.indexes.local.compaction import compact, merge_small, train_large
 from tercet.indexes.local.faults import missing_segment
 from tercet.indexes.local.folder import Opened, forget_creation, open_folder
 from tercet.indexes.local.rows import content_hash, ids_of, numbers_of, stored_hashes
@@ -29,6 +29,7 @@ from tercet.indexes.local.shortlists import Rows
 from tercet.indexes.local.snapshot import Snapshot, Snapshots
 from tercet.indexes.local.writer import Writer, count_dead
 from tercet.indexes.reader import IndexStats
+from tercet.indexes.storage import Storage
 
 SCAN_DOCUMENTS = 1000
 """Documents of a batch of `scan`."""
@@ -49,7 +50,12 @@ class LocalIndex(Index):
         self._marked, self._created = opened.marked, opened.created
         self._snapshots = Snapshots(opened.folder, self._representations, marked=opened.marked)
         self._writer = Writer(
-            opened.folder, opened.connections, self._snapshots, self._representations, timeout
+            opened.folder,
+            opened.connections,
+            self._snapshots,
+            self._representations,
+            timeout=timeout,
+            storage=opened.meta.storage,
         )
         self._finalizer = weakref.finalize(self, _close, self._connections, self._snapshots)
 
@@ -62,6 +68,7 @@ class LocalIndex(Index):
         read_only: bool | None,
         timeout: float,
         representations: tuple[Representation, ...] | None,
+        storage: Storage | None,
     ) -> Self:
         """Open or create the index of a folder; callers use `Index.open`."""
         path = unquote(urlsplit(address).path) if address.startswith("file://") else address
@@ -69,6 +76,7 @@ class LocalIndex(Index):
             Path(path),
             spec=spec,
             representations=representations,
+            storage=storage,
             read_only=read_only,
             timeout=timeout,
         )
@@ -222,6 +230,7 @@ class LocalIndex(Index):
         for committed in self._writer.commits(documents, embeddings):
             report += committed
             merge_small(self._writer, self._connections, self._representations)
+            train_large(self._writer, self._connections, self._representations)
         return report
 
     def _check_writable(self) -> None:

@@ -1,35 +1,24 @@
-"""Token vectors in a segment: float16 rows, searched by late interaction over everything.
-
-Blocks of tokens are decoded once for all queries of a call.
-"""
+"""Token vectors in a segment: searched by their cells where there are many, else one by one."""
 
 from collections.abc import Iterator, Sequence
-from threading import local
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors
-from tercet.indexes.local.segments import Column, Segment
-from tercet.indexes.local.shortlists import Allowed, Rows, Shortlist, best_of_all
+from tercet.errors import IndexFormatError
+from tercet.indexes.local.cells import CellLists
+from tercet.indexes.local.late_interaction import CodedPart, search_cells
+from tercet.indexes.local.segments import Segment
+from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist, best_of_all
+from tercet.indexes.local.tokens import TOKENS, Arrays, Buffer, codec_named
 from tercet.ragged import ragged_rows
 from tercet.scoring.multi_vector import maxsim_loaded
 
-TOKENS, OFFSETS = "multi_vector.tokens", "multi_vector.offsets"
-CODECS = {TOKENS: "float16", OFFSETS: "int64"}
-LARGEST = float(np.finfo(np.float16).max)
-BLOCK_ROWS = 256
-"""Documents that a copy handles at once."""
-
-HALF_SHIFT = 13
-"""Bits of mantissa that a float32 has and a float16 lacks."""
-
-HALF_SIGN_AND_NUMBER = np.int32(~0x70000000)
-"""Where sign, exponent and mantissa stand after the shift; the sign was extended over the rest."""
-
-HALF_BIAS = np.float32(2.0**112)
-"""Exponents of a float32 are counted from -127, those of a float16 from -15."""
+OFFSETS, OFFSETS_CODEC = "multi_vector.offsets", "int64"
+DISTORTION, DISTORTION_CODEC = "multi_vector.distortion", "float64"
 
 
 class MultiVectorColumn:
@@ -38,108 +27,107 @@ class MultiVectorColumn:
     gathered: ClassVar[int] = 2000
 
     def __init__(self, segment: Segment) -> None:
-        self._tokens: NDArray[np.float16] = segment.array(TOKENS, CODECS[TOKENS])
-        self._offsets: NDArray[np.int64] = segment.array(OFFSETS, CODECS[OFFSETS])
+        name = segment.codecs.get(TOKENS, "nothing")
+        codec = codec_named(name, segment.codebook)
+        if codec is None:
+            raise IndexFormatError(
+                f"segment {segment.path} stores token vectors as {name!r}, which this version "
+                "does not read: upgrade tercet"
+            )
+        self.codec = codec
+        self.offsets: NDArray[np.int64] = segment.array(OFFSETS, OFFSETS_CODEC)
+        self.arrays: Arrays = {array: segment.array(array, name) for array in codec.dtypes}
+        self.cells: CellLists | None = None
+        self.distortion = 0.0
+        if segment.codebook is not None:
+            self.cells = CellLists(segment, segment.codebook)
+            self.distortion = float(segment.array(DISTORTION, DISTORTION_CODEC)[0])
 
     @classmethod
     def best(
         cls, parts: Sequence[tuple["MultiVectorColumn", Allowed]], queries: MultiVectors, depth: int
     ) -> list[list[Shortlist]]:
-        """For each part M shortlists."""
-        return cls.exhaustive(parts, queries, depth)
+        """For each part M shortlists, those of parts with cells by way of their cells."""
+        found: dict[int, list[Shortlist]] = {}
+        groups: dict[int, list[int]] = {}
+        for place, (column, allowed) in enumerate(parts):
+            if column.cells is None:
+                found[place] = column._compare_all(queries, depth, allowed)
+            else:
+                groups.setdefault(column.cells.codebook.key, []).append(place)
+                found[place] = []
+        for places in groups.values():
+            for n in range(len(queries)):
+                query = queries.take(np.asarray([n]))
+                shortlists = _search_group([parts[place] for place in places], query, depth)
+                for place, shortlist in zip(places, shortlists, strict=True):
+                    found[place].append(shortlist)
+        return [found[place] for place in range(len(parts))]
 
     @classmethod
     def exhaustive(
         cls, parts: Sequence[tuple["MultiVectorColumn", Allowed]], queries: MultiVectors, depth: int
     ) -> list[list[Shortlist]]:
         """For each part M shortlists, from a comparison with every row."""
-        return [best_of_all(column.scan(queries), depth, allowed) for column, allowed in parts]
+        return [column._compare_all(queries, depth, allowed) for column, allowed in parts]
 
-    def scan(self, queries: MultiVectors) -> NDArray[np.float32]:
-        """Scores of all rows, summed over query tokens, [M, rows]."""
-        buffer = _Buffer()
-        return maxsim_loaded(
-            queries, lambda start, stop: buffer.decode(self._tokens[start:stop]), self._offsets
-        )
-
-    def score(self, queries: MultiVectors, rows: Rows) -> NDArray[np.float32]:
+    def score(self, queries: MultiVectors, rows: Rows) -> Scores:
         """Scores of some rows, summed over query tokens, [M, R]."""
-        starts = self._offsets[rows]
-        offsets = np.concatenate(([0], np.cumsum(self._offsets[rows + 1] - starts)))
-        buffer = _Buffer()
+        tokens, offsets = ragged_rows(self.offsets, rows)
+        buffer = Buffer()
 
         def load(start: int, stop: int) -> NDArray[np.float32]:
-            first, last = np.searchsorted(offsets, (start, stop), side="right")
-            pieces = [
-                self._tokens[source + max(start - begin, 0) : source + min(stop, end) - begin]
-                for source, begin, end in zip(
-                    starts[first - 1 : last].tolist(),
-                    offsets[first - 1 : last].tolist(),
-                    offsets[first : last + 1].tolist(),
-                    strict=False,
-                )
-            ]
-            return buffer.decode(np.concatenate(pieces))
+            chosen = tokens[start:stop]
+            arrays = {name: array[chosen] for name, array in self.arrays.items()}
+            return self.codec.decode(arrays, buffer)
 
         return maxsim_loaded(queries, load, offsets)
 
     def decode(self, rows: Rows) -> MultiVectors:
         """The token vectors of some rows."""
-        tokens, offsets = ragged_rows(self._offsets, rows)
-        return MultiVectors(self._tokens[tokens].astype(np.float32), offsets)
+        tokens, offsets = ragged_rows(self.offsets, rows)
+        return MultiVectors(self.decode_tokens(tokens), offsets)
 
-    @staticmethod
-    def store(vectors: MultiVectors) -> dict[str, Column]:
-        """The arrays of a new segment.
+    def decode_tokens(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Some token vectors, [tokens, E]."""
+        arrays = {name: array[tokens] for name, array in self.arrays.items()}
+        return self.codec.decode(arrays, Buffer())
 
-        Raises:
-            ValueError: A value that no float16 holds.
-        """
-        if len(vectors.vectors) and float(np.abs(vectors.vectors).max()) > LARGEST:
-            raise ValueError(
-                f"token vectors are stored as float16, which ends at {LARGEST:g}: scale them, "
-                "to unit length as a rule"
-            )
-        return {
-            TOKENS: Column.of(CODECS[TOKENS], vectors.vectors.astype(np.float16)),
-            OFFSETS: Column.of(CODECS[OFFSETS], vectors.offsets.astype(np.int64, copy=False)),
-        }
+    def blocks(self, rows: Rows, *, size: int) -> Iterator[NDArray[np.int64]]:
+        """Tokens of some rows, so many rows at once."""
+        for start in range(0, len(rows), size):
+            yield ragged_rows(self.offsets, rows[start : start + size])[0]
 
-    @staticmethod
-    def merge(parts: Sequence[tuple["MultiVectorColumn", Rows]]) -> dict[str, Column]:
-        """The arrays of a segment made of rows of others."""
-        lengths = np.concatenate([np.diff(column._offsets)[rows] for column, rows in parts])
-        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-        shape = (int(offsets[-1]), parts[0][0]._tokens.shape[1])
-        return {
-            TOKENS: Column(CODECS[TOKENS], np.dtype("<f2"), shape, _pieces(parts)),
-            OFFSETS: Column.of(CODECS[OFFSETS], offsets),
-        }
+    def _compare_all(self, queries: MultiVectors, depth: int, allowed: Allowed) -> list[Shortlist]:
+        buffer = Buffer()
+
+        def load(start: int, stop: int) -> NDArray[np.float32]:
+            arrays = {name: array[start:stop] for name, array in self.arrays.items()}
+            return self.codec.decode(arrays, buffer)
+
+        return best_of_all(maxsim_loaded(queries, load, self.offsets), depth, allowed)
 
 
-def _pieces(parts: Sequence[tuple[MultiVectorColumn, Rows]]) -> Iterator[NDArray[np.float16]]:
-    for column, rows in parts:
-        for start in range(0, len(rows), BLOCK_ROWS):
-            tokens, _ = ragged_rows(column._offsets, rows[start : start + BLOCK_ROWS])
-            yield column._tokens[tokens]
+def _search_group(
+    parts: Sequence[tuple[MultiVectorColumn, Allowed]], query: MultiVectors, depth: int
+) -> list[Shortlist]:
+    """Shortlists of parts with one codebook for one query; all rows are compared where few are."""
+    coded = [CodedPart(column.cells, a) for column, a in parts if column.cells is not None]
+    score = partial(_score, [column for column, _ in parts], query)
+    found = search_cells(coded, query.vectors, depth, score)
+    if sum(len(shortlist.rows) for shortlist in found) < depth:  # others have no cell in common
+        return [column._compare_all(query, depth, allowed)[0] for column, allowed in parts]
+    return found
 
 
-class _Buffer(local):
-    """Space for one decoded block, used again for the next; each thread has its own."""
-
-    space = np.empty(0, dtype=np.float32)
-
-    def decode(self, halves: NDArray[np.float16]) -> NDArray[np.float32]:
-        """The float32 of finite float16, by moving bits.
-
-        numpy's own conversion takes two to three times as long, a table of all 65,536 about two.
-        """
-        if halves.size > len(self.space):
-            self.space = np.empty(halves.size, dtype=np.float32)
-        values = self.space[: halves.size].reshape(halves.shape)
-        bits = values.view(np.int32)
-        np.copyto(bits, halves.view(np.int16))
-        np.left_shift(bits, HALF_SHIFT, out=bits)
-        np.bitwise_and(bits, HALF_SIGN_AND_NUMBER, out=bits)
-        np.multiply(values, HALF_BIAS, out=values)
-        return values
+def _score(
+    columns: Sequence[MultiVectorColumn],
+    query: MultiVectors,
+    owners: NDArray[np.int64],
+    rows: Rows,
+) -> Scores:
+    scores = np.empty(len(rows), dtype=np.float32)
+    for owner in np.unique(owners).tolist():
+        places = np.flatnonzero(owners == owner)
+        scores[places] = columns[owner].score(query, rows[places])[0]
+    return scores

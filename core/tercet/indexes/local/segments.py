@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.errors import IndexCorruptError, IndexFormatError
+from tercet.indexes.local.codebooks import Codebook
 
 NAMES: Mapping[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "I32": np.dtype("<i4"),
@@ -84,12 +86,14 @@ class Segment:
         rows: How many documents it holds.
         arrays: Its arrays by name, read-only.
         codecs: How each of them is encoded.
+        codebook: What its token vectors refer to, if they do.
     """
 
     path: Path
     rows: int
     arrays: Mapping[str, NDArray[Any]]
     codecs: Mapping[str, str]
+    codebook: Codebook | None = None
 
     def array(self, name: str, codec: str) -> NDArray[Any]:
         """An array of this segment.

@@ -15,11 +15,13 @@ from tercet.embeddings import Embeddings, Representation, concatenate, empty_vie
 from tercet.errors import IndexCorruptError
 from tercet.indexes.checks import Dimensions
 from tercet.indexes.local.catalog import read_generation
+from tercet.indexes.local.cells import codebook_key
+from tercet.indexes.local.codebook_rows import Codebooks
 from tercet.indexes.local.dense import DenseColumn
 from tercet.indexes.local.lock import ForkLock
 from tercet.indexes.local.multi_vector import MultiVectorColumn
 from tercet.indexes.local.readers import ReaderMark
-from tercet.indexes.local.segments import KEYS, KEYS_CODEC, Column, Segment, open_segment
+from tercet.indexes.local.segments import KEYS, KEYS_CODEC, Segment, open_segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Shortlist, joined, shortlist
 from tercet.indexes.local.sparse import SparseColumn
 
@@ -54,16 +56,6 @@ class ViewColumn(Protocol):
     @classmethod
     def exhaustive(cls, parts: Any, queries: Any, depth: int) -> list[list[Shortlist]]:
         """The same, from a comparison with every row."""
-        ...
-
-    @staticmethod
-    def store(view: Any) -> dict[str, Column]:
-        """The arrays of a new segment."""
-        ...
-
-    @staticmethod
-    def merge(parts: Any) -> dict[str, Column]:
-        """The arrays of a segment made of rows of others."""
         ...
 
 
@@ -232,6 +224,7 @@ class Snapshots:
         self._folder = folder
         self._representations = representations
         self._marked = marked
+        self.codebooks = Codebooks()
         self._current: Snapshot | None = None
         self._lock = ForkLock()
 
@@ -302,12 +295,15 @@ class Snapshots:
                 part = before[key]
                 dead = _tombstones(connection, key, since=since)
             else:
-                part = self._open(key, file, rows)
+                part = self._open(connection, key, file, rows)
                 dead = _tombstones(connection, key, since=-1)
             yield _without(part, dead)
 
-    def _open(self, key: int, file: str, rows: int) -> Part:
+    def _open(self, connection: sqlite3.Connection, key: int, file: str, rows: int) -> Part:
         segment = open_segment(self._folder / "segments" / file, rows=rows)
+        codebook = codebook_key(segment.codecs)
+        if codebook is not None:
+            segment = replace(segment, codebook=self.codebooks.get(connection, codebook))
         columns = {view: COLUMNS[view](segment) for view in self._representations}
         keys = segment.array(KEYS, KEYS_CODEC)
         return Part(key, segment, columns, keys, np.ones(rows, dtype=np.bool_))

@@ -18,6 +18,8 @@ from tercet.embeddings import Embeddings, Representation
 from tercet.filters import Expression
 from tercet.indexes.checks import check_dimensions, dimensions_of
 from tercet.indexes.local.catalog import Connections, learn_dimensions, next_generation
+from tercet.indexes.local.columns import STORE
+from tercet.indexes.local.context import Context
 from tercet.indexes.local.faults import missing_segment, writing_faults
 from tercet.indexes.local.lock import WriterLock
 from tercet.indexes.local.readers import oldest_read
@@ -32,7 +34,8 @@ from tercet.indexes.local.rows import (
 )
 from tercet.indexes.local.segments import KEYS, KEYS_CODEC, Column, Written, write_segment
 from tercet.indexes.local.selection import select
-from tercet.indexes.local.snapshot import COLUMNS, Snapshot, Snapshots
+from tercet.indexes.local.snapshot import Snapshot, Snapshots
+from tercet.indexes.storage import Storage
 
 BATCH_DOCUMENTS = 1000
 BATCH_BYTES = 64 << 20
@@ -51,12 +54,15 @@ class Writer:
         connections: Connections,
         snapshots: Snapshots,
         views: Sequence[Representation],
+        *,
         timeout: float,
+        storage: Storage,
     ) -> None:
         self._folder = folder
         self._connections = connections
         self._snapshots = snapshots
         self._views = views
+        self._storage = storage
         self._lock = WriterLock(folder, timeout=timeout)
 
     @contextmanager
@@ -109,8 +115,12 @@ class Writer:
             generation = next_generation(connection)
             update = "UPDATE segments SET dead_since = ? WHERE dead_since IS NULL"
             connection.execute(update, (generation,))
-            for table in ("documents", "fields", "tombstones"):
+            for table in ("documents", "fields", "tombstones", "codebooks"):
                 connection.execute(f"DELETE FROM {table}")
+
+    def context(self, connection: sqlite3.Connection) -> Context:
+        """What new segments are written with."""
+        return Context(self._storage, self._snapshots.codebooks.newest(connection))
 
     def write(self, columns: Mapping[str, Column], keys: NDArray[np.int64]) -> Written:
         """Write and sync a segment that is not live yet; the lock must be held."""
@@ -123,6 +133,7 @@ class Writer:
         with self._connections.reading() as connection:
             stored = stored_hashes(connection, [document.id for document in documents])
             first_key = next_key(connection)
+            context = self.context(connection)
         fresh = [
             row
             for row, document in enumerate(documents)
@@ -135,7 +146,7 @@ class Writer:
         replaced = [stored[document.id][0] for document in chosen if document.id in stored]
         places = self._places(replaced) if replaced else []
         keys = np.arange(first_key, first_key + len(fresh), dtype=np.int64)
-        written = self._write_batch(embeddings.take(np.asarray(fresh) + start), keys)
+        written = self._write_batch(embeddings.take(np.asarray(fresh) + start), keys, context)
         with self._naming(written) as connection:
             learned = learn_dimensions(connection, dimensions_of(embeddings))
             check_dimensions(embeddings, learned.dimensions, name="documents")
@@ -168,10 +179,12 @@ class Writer:
                 remove_documents(connection, keys, places, next_generation(connection))
         return len(keys)
 
-    def _write_batch(self, embeddings: Embeddings, keys: NDArray[np.int64]) -> Written:
+    def _write_batch(
+        self, embeddings: Embeddings, keys: NDArray[np.int64], context: Context
+    ) -> Written:
         columns: dict[str, Column] = {}
         for view in self._views:
-            columns |= COLUMNS[view].store(getattr(embeddings, view.value))
+            columns |= STORE[view](getattr(embeddings, view.value), context)
         return self.write(columns, keys)
 
     def _sweep(self) -> None:

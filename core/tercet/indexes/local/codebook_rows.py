@@ -1,0 +1,49 @@
+"""Codebooks as rows of the catalogue, and back; each is read once."""
+
+import hashlib
+import sqlite3
+
+from tercet.errors import IndexCorruptError
+from tercet.indexes.local.codebooks import Codebook
+
+
+class Codebooks:
+    """The codebooks of a catalogue."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Codebook] = {}
+
+    def newest(self, connection: sqlite3.Connection) -> Codebook | None:
+        """The one that new segments use; None as long as there is none."""
+        (key,) = connection.execute("SELECT max(id) FROM codebooks").fetchone()
+        return None if key is None else self.get(connection, key)
+
+    def get(self, connection: sqlite3.Connection, key: int) -> Codebook:
+        """One of them.
+
+        Raises:
+            IndexCorruptError: The catalogue lacks it, or it is damaged.
+        """
+        if key not in self._known:
+            query = "SELECT content, sha256 FROM codebooks WHERE id = ?"
+            row = connection.execute(query, (key,)).fetchone()
+            if row is None or hashlib.sha256(row[0]).hexdigest() != row[1]:
+                raise IndexCorruptError(
+                    f"codebook {key} of the catalogue is missing or damaged; restore the folder"
+                )
+            self._known[key] = Codebook.from_bytes(row[0], key=key)
+        return self._known[key]
+
+
+def next_codebook_key(connection: sqlite3.Connection) -> int:
+    """The key of the next codebook; no key is given twice."""
+    query = "SELECT seq FROM sqlite_sequence WHERE name = 'codebooks'"
+    found = connection.execute(query).fetchone()
+    return int(found[0]) + 1 if found else 1
+
+
+def insert_codebook(connection: sqlite3.Connection, codebook: Codebook) -> None:
+    """Make a codebook that of new segments, unless it is already."""
+    content = codebook.to_bytes()
+    values = (codebook.key, "multi_vector", content, hashlib.sha256(content).hexdigest())
+    connection.execute("INSERT OR IGNORE INTO codebooks VALUES (?, ?, ?, ?)", values)

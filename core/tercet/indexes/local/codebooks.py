@@ -1,0 +1,140 @@
+"""Codebooks: centroids of token vectors, trained once on a sample and frozen.
+
+A token's nearest centroid is its cell. Segments name the codebook that their cells belong to.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from tercet.errors import IndexCorruptError
+from tercet.scoring.products import products
+
+CELLS = 4096
+"""Cells of a codebook at most: more were no better and take longer to train (measured)."""
+
+TOKENS_A_CELL = 8
+"""A smaller sample makes fewer cells."""
+
+SAMPLE = 1 << 16
+"""Token vectors that centroids are trained on: those of a few hundred documents suffice."""
+
+HELD_OUT = 1 << 12
+"""Token vectors that measure the fit, and take no part in the training."""
+
+ROUNDS = 5
+BLOCK = 1024
+"""Token vectors that are compared with all centroids at once."""
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codebook:
+    """Centroids.
+
+    Attributes:
+        key: Of its row in the catalogue.
+        centroids: Means of similar token vectors, [K, E].
+        spread: How far token vectors lie from their centroids in each dimension, [E].
+        distortion: Mean of 1 - cosine between token vectors and their centroids, for vectors that
+            took no part in the training.
+    """
+
+    key: int
+    centroids: Vectors
+    spread: Vectors
+    distortion: float
+
+    @classmethod
+    def train(cls, sample: Vectors, *, key: int) -> Self:
+        """Train on token vectors in random order, [tokens, E]."""
+        held_out = sample[: min(HELD_OUT, len(sample) // TOKENS_A_CELL + 1)]
+        rest = sample[len(held_out) :] if len(sample) > len(held_out) else sample
+        centroids = train_centroids(rest)
+        cells = nearest_cells(held_out, centroids)
+        left = held_out - centroids[cells]
+        spread = np.sqrt(np.mean(left * left, axis=0)).astype(np.float32)
+        floor = max(float(spread.max()) * 1e-3, float(np.finfo(np.float32).tiny))
+        measured = distortion(held_out, cells, centroids)
+        return cls(key, centroids, np.maximum(spread, np.float32(floor)), measured)
+
+    def to_bytes(self) -> bytes:
+        """The codebook as a safetensors file."""
+        arrays = {
+            "centroids": self.centroids,
+            "spread": self.spread,
+            "distortion": np.asarray([self.distortion]),
+        }
+        content: bytes = save(arrays)
+        return content
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, key: int) -> Self:
+        """The codebook that `to_bytes` wrote.
+
+        Raises:
+            IndexCorruptError: The bytes are none.
+        """
+        try:
+            arrays = load(content)
+            measured = float(arrays["distortion"][0])
+            return cls(key, arrays["centroids"], arrays["spread"], measured)
+        except (SafetensorError, KeyError) as error:
+            raise IndexCorruptError(
+                f"codebook {key} of the catalogue is damaged; restore the folder"
+            ) from error
+
+
+def train_centroids(sample: Vectors, *, seed: int = 0) -> Vectors:
+    """The means of clusters of similar vectors (k-means, Lloyd 1982), [K, E].
+
+    Args:
+        sample: Token vectors, [tokens, E].
+        seed: Of the first centroids, which are vectors of the sample.
+    """
+    rng = np.random.default_rng(seed)
+    count = max(1, min(CELLS, len(sample) // TOKENS_A_CELL))
+    centroids = sample[rng.choice(len(sample), count, replace=False)]
+    for _ in range(ROUNDS):
+        cells = nearest_cells(sample, centroids)
+        order = np.argsort(cells, kind="stable")
+        sizes = np.bincount(cells, minlength=count)
+        held = np.flatnonzero(sizes)
+        sums = np.add.reduceat(sample[order], (np.cumsum(sizes) - sizes)[held], axis=0)
+        centroids = sample[rng.choice(len(sample), count, replace=False)]  # for empty cells
+        centroids[held] = sums / sizes[held, None].astype(np.float32)
+    return centroids
+
+
+def nearest_cells(vectors: Vectors, centroids: Vectors) -> NDArray[np.uint16]:
+    """The nearest centroid of each vector by distance, [tokens]."""
+    half_norms = np.einsum("ke,ke->k", centroids, centroids) / np.float32(2)
+    cells = np.empty(len(vectors), dtype=np.uint16)
+    for start, block in _blocks(vectors):
+        closeness = products(block, centroids)  # [block, K]
+        closeness -= half_norms
+        cells[start : start + len(block)] = closeness.argmax(axis=1)
+    return cells
+
+
+def distortion(vectors: Vectors, cells: NDArray[np.uint16], centroids: Vectors) -> float:
+    """Mean of 1 - cosine between vectors and their centroids; 0 where there are none."""
+    total = 0.0
+    lengths = np.linalg.norm(centroids, axis=1)
+    for start, block in _blocks(vectors):
+        own = cells[start : start + len(block)]
+        norms = np.linalg.norm(block, axis=1) * lengths[own]
+        cosines = np.einsum("te,te->t", block, centroids[own]) / np.maximum(norms, 1e-30)
+        total += float((1 - cosines).sum(dtype=np.float64))
+    return total / max(1, len(vectors))
+
+
+def _blocks(vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
+    for start in range(0, len(vectors), BLOCK):
+        yield start, vectors[start : start + BLOCK]

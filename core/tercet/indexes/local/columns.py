@@ -1,0 +1,27 @@
+"""How the views of documents become the arrays of a segment, by view."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tercet.embeddings import Representation
+from tercet.indexes.local.context import Context
+from tercet.indexes.local.dense import DenseColumn
+from tercet.indexes.local.multi_vector_rows import merge_tokens, store_tokens
+from tercet.indexes.local.segments import Column
+from tercet.indexes.local.sparse import SparseColumn
+
+Make = Callable[[Any, Context], dict[str, Column]]
+
+STORE: Mapping[Representation, Make] = {
+    Representation.DENSE: lambda vectors, _: DenseColumn.store(vectors),
+    Representation.SPARSE: lambda weights, _: SparseColumn.store(weights),
+    Representation.MULTI_VECTOR: store_tokens,
+}
+"""The arrays of a new segment, from a view of its documents."""
+
+MERGE: Mapping[Representation, Make] = {
+    Representation.DENSE: lambda parts, _: DenseColumn.merge(parts),
+    Representation.SPARSE: lambda parts, _: SparseColumn.merge(parts),
+    Representation.MULTI_VECTOR: merge_tokens,
+}
+"""The arrays of a new segment, from columns of others and the rows to take of each."""

@@ -1,0 +1,161 @@
+"""Token vectors on their way into a segment: stored as they come, or merged from others."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.embeddings import MultiVectors
+from tercet.indexes.local.cells import cell_columns, pairs_of
+from tercet.indexes.local.codebooks import distortion, nearest_cells
+from tercet.indexes.local.context import Context
+from tercet.indexes.local.multi_vector import (
+    DISTORTION,
+    DISTORTION_CODEC,
+    OFFSETS,
+    OFFSETS_CODEC,
+    MultiVectorColumn,
+)
+from tercet.indexes.local.pooling import pooled
+from tercet.indexes.local.segments import Column
+from tercet.indexes.local.shortlists import Rows
+from tercet.indexes.local.tokens import Residual, TokenCodec, codec_for
+
+BLOCK_ROWS = 256
+"""Documents that a copy handles at once."""
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.uint16]]
+
+
+def store_tokens(vectors: MultiVectors, context: Context) -> dict[str, Column]:
+    """The arrays of a new segment."""
+    vectors = pooled(vectors, context.storage.pooling)
+    codebook = context.codebook
+    codec = codec_for(context.storage.tokens, codebook)
+    cells = None if codebook is None else nearest_cells(vectors.vectors, codebook.centroids)
+    offsets = vectors.offsets.astype(np.int64, copy=False)
+    columns = {
+        name: Column.of(codec.name, array)
+        for name, array in codec.encode(vectors.vectors, cells).items()
+    }
+    columns[OFFSETS] = Column.of(OFFSETS_CODEC, offsets)
+    if codebook is not None and cells is not None:
+        fit = np.asarray([distortion(vectors.vectors, cells, codebook.centroids)])
+        columns[DISTORTION] = Column.of(DISTORTION_CODEC, fit)
+        columns |= cell_columns(*pairs_of(cells, offsets), codebook)
+    return columns
+
+
+def merge_tokens(
+    parts: Sequence[tuple[MultiVectorColumn, Rows]], context: Context
+) -> dict[str, Column]:
+    """The arrays of a segment made of rows of others; what is coded alike is copied as it is."""
+    codebook = context.codebook
+    codec = codec_for(context.storage.tokens, codebook)
+    moved = [_Moved(column, rows, codec, context) for column, rows in parts]
+    offsets = np.concatenate(([0], np.cumsum(np.concatenate([m.lengths for m in moved]))))
+    tokens, dim = int(offsets[-1]), moved[0].dim
+    columns = {
+        name: Column(
+            codec.name,
+            dtype,
+            (tokens, codec.width(dim)) if name == next(iter(codec.dtypes)) else (tokens,),
+            _pieces(moved, name),
+        )
+        for name, dtype in codec.dtypes.items()
+    }
+    columns[OFFSETS] = Column.of(OFFSETS_CODEC, offsets.astype(np.int64))
+    if codebook is not None:
+        total = sum(m.distortion * float(m.lengths.sum()) for m in moved)
+        columns[DISTORTION] = Column.of(DISTORTION_CODEC, np.asarray([total / max(tokens, 1)]))
+        starts = np.cumsum([0, *(len(m.rows) for m in moved)])
+        owners = [m.pairs[0] + start for m, start in zip(moved, starts.tolist(), strict=False)]
+        cells = np.concatenate([m.pairs[1] for m in moved])
+        columns |= cell_columns(*_by_row(np.concatenate(owners), cells), codebook)
+    return columns
+
+
+def _by_row(owners: NDArray[np.int64], cells: NDArray[np.uint16]) -> Pairs:
+    order = np.argsort(owners, kind="stable")
+    return owners[order], cells[order]
+
+
+def _pieces(moved: Sequence["_Moved"], name: str) -> Iterator[NDArray[Any]]:
+    for part in moved:
+        yield from part.pieces(name)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """Rows of a segment that become rows of another one."""
+
+    column: MultiVectorColumn
+    rows: Rows
+    codec: TokenCodec
+    context: Context
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row."""
+        lengths: NDArray[np.int64] = np.diff(self.column.offsets)[self.rows]
+        return lengths
+
+    @property
+    def dim(self) -> int:
+        """E."""
+        return int(self.column.decode_tokens(np.empty(0, dtype=np.int64)).shape[1])
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Place in `rows` and cell of each entry of the cells."""
+        if self._keeps_cells and self.column.cells is not None:
+            return self.column.cells.pairs(self.rows, len(self.column.offsets) - 1)
+        offsets = np.concatenate(([0], np.cumsum(self.lengths)))
+        return pairs_of(self.cells, offsets)
+
+    @cached_property
+    def cells(self) -> NDArray[np.uint16]:
+        """The cell of each token, found anew."""
+        found = [np.empty(0, dtype=np.uint16)]
+        if self.context.codebook is not None:
+            centroids = self.context.codebook.centroids
+            found += [
+                nearest_cells(self.column.decode_tokens(tokens), centroids)
+                for tokens in self.column.blocks(self.rows, size=BLOCK_ROWS)
+            ]
+        return np.concatenate(found)
+
+    @cached_property
+    def distortion(self) -> float:
+        """How far token vectors lie from their centroids."""
+        if self._keeps_cells or self.context.codebook is None:
+            return self.column.distortion
+        centroids, start, total = self.context.codebook.centroids, 0, 0.0
+        for tokens in self.column.blocks(self.rows, size=BLOCK_ROWS):
+            own = self.cells[start : start + len(tokens)]
+            total += len(tokens) * distortion(self.column.decode_tokens(tokens), own, centroids)
+            start += len(tokens)
+        return total / max(start, 1)
+
+    def pieces(self, name: str) -> Iterator[NDArray[Any]]:
+        """An array of the new segment."""
+        start = 0
+        for tokens in self.column.blocks(self.rows, size=BLOCK_ROWS):
+            if self.column.codec.name == self.codec.name:
+                yield self.column.arrays[name][tokens]
+                continue
+            own = self.cells[start : start + len(tokens)] if self._needs_cells else None
+            yield self.codec.encode(self.column.decode_tokens(tokens), own)[name]
+            start += len(tokens)
+
+    @property
+    def _keeps_cells(self) -> bool:
+        own, wanted = self.column.cells, self.context.codebook
+        return own is not None and wanted is not None and own.codebook.key == wanted.key
+
+    @property
+    def _needs_cells(self) -> bool:
+        return isinstance(self.codec, Residual)
