@@ -1,7 +1,7 @@
 # What a developer runs; `.venv` comes from the README's second command.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test bench matrix
+.PHONY: check test crash bench matrix
 
 check: ## lint, format, strict types, import contracts
 	$(PYTHON) -m ruff check .
@@ -11,6 +11,9 @@ check: ## lint, format, strict types, import contracts
 
 test: ## everything, with coverage; the gates above are among the tests
 	$(PYTHON) -m pytest --cov
+
+crash: ## kills writers at every point and at random moments, for some ten minutes
+	TERCET_CRASH_HITS=100 TERCET_CRASH_MOMENTS=300 $(PYTHON) -m pytest -q -s --no-cov tests/crash
 
 bench: ## side by side with the peers; see benchmarks/README.md for their environments
 	$(PYTHON) benchmarks/maxsim.py

@@ -49,9 +49,10 @@ class ReaderMark:
         hidden.rename(self._path)
 
     def release(self) -> None:
-        """Take the mark away."""
+        """Take the mark away; where that fails, it is free all the same, and the next sweep's."""
         if self._process == os.getpid():  # a forked child leaves its parent's mark
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink()
         os.close(self._descriptor)
 
 
