@@ -162,6 +162,16 @@ def test_passages_that_follow_each_other_become_one_piece(encoder: HashEncoder) 
     assert [piece.text for piece in context.pieces] == [OWLS]
 
 
+def test_the_first_passage_without_room_is_shown_as_far_as_there_is(
+    encoder: HashEncoder,
+) -> None:
+    builder = ContextBuilder(encoder, counter=words, passage_tokens=13, label="")
+    begun = f"{OWLS} Nobody saw an owl there. None."
+    context = builder.build(QUERY, documents(f"{begun} The night was long. It went."), budget=17)
+    assert context.text == begun
+    assert not any(piece.cut for piece in context.pieces)
+
+
 def test_pieces_stand_in_the_order_asked_for(encoder: HashEncoder) -> None:
     far = f"{NIGHT} {OWLS}"
     near = "Where do owls sleep? In trees. " + NIGHT.replace("Rain", "Snow")

@@ -43,7 +43,8 @@ class ContextBuilder:
 
     If all documents fit, they are shown whole. If not, each is divided at the ends of sentences
     into passages, and those nearest the query by late interaction are shown, whichever document
-    they come from. Without an encoder, documents are shown whole as long as there is room.
+    they come from, the last of them as far as there is room. Without an encoder, documents are
+    shown whole or not at all; only where none fits, the first is shown as far as there is room.
     Nothing is shown twice: neither one text under two ids, nor a sentence that an overlapping
     document has shown.
 
@@ -99,10 +100,10 @@ class ContextBuilder:
         sources = _sources(hits)
         first = {_words(source): source for source in reversed(sources)}  # of those with one text
         readable = [s for s in sources if s.sentences and first[_words(s)] is s]
-        filling, passages = self._filled(query, readable, budget)
-        pieces: Sequence[Piece] = filling.pieces
-        if passages and not pieces:
-            pieces = filling.cut(passages[0])
+        filling, left = self._filled(query, readable, budget)
+        if left and (self.encoder is not None or not filling.pieces):
+            filling.begin(left[0])
+        pieces = filling.pieces or (filling.cut(left[0]) if left else ())
         shown = {piece.place for piece in pieces}
         repeated = {s.place for s in sources if first[_words(s)].place in shown - {s.place}}
         repeated |= {s.place for s in readable if filling.shows(s.whole(self.counter))} - shown
@@ -123,11 +124,11 @@ class ContextBuilder:
     def _filled(
         self, query: str, sources: Sequence[Source], budget: int
     ) -> tuple[Filling, Sequence[Passage]]:
-        """A context as full as it gets, and from what it was filled, best first."""
-        whole = [source.whole(self.counter) for source in sources]
+        """A context as full as whole passages make it, and those for which there was no room."""
         filling = Filling(self.layout, self.counter, budget)
-        if filling.fill(whole) or self.encoder is None:
-            return filling, whole
+        left = filling.fill([source.whole(self.counter) for source in sources])
+        if not left or self.encoder is None:
+            return filling, left
         passages = best_passages(
             query,
             sources,
@@ -137,8 +138,7 @@ class ContextBuilder:
             most=min(self.passage_tokens, budget),
         )
         filling = Filling(self.layout, self.counter, budget)
-        filling.fill(passages)
-        return filling, passages
+        return filling, filling.fill(passages)
 
 
 def _sources(hits: Sequence[Hit | Document]) -> list[Source]:

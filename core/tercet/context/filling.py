@@ -29,37 +29,53 @@ class Filling:
         """What was chosen, as it will be shown."""
         return self._layout.pieces(self._chosen)
 
-    def fill(self, passages: Sequence[Passage]) -> bool:
-        """Choose passages in the order given, each if there is room; whether there was for all.
+    def fill(self, passages: Sequence[Passage]) -> list[Passage]:
+        """Choose passages in the order given, each if there is room; those left out.
 
         A joined text has not as many tokens as its parts together. So their sum only proposes
         passages, and as many of them are chosen as fit when all is joined.
         """
-        complete, left = True, list(passages)
+        out: list[Passage] = []
+        left = list(passages)
         while left:
             proposed, left = self._proposed(left)
-            if left and not proposed:
-                return False
+            if not proposed:
+                break
             count = self._fitting(proposed)
-            if count < len(proposed):
-                complete = False
-                left = [p for p, _ in proposed[count + 1 :]] + left  # all but the one too long
             self._chosen = self._with(proposed[:count])
-        return complete
+            out += [passage for passage, _ in proposed[count : count + 1]]
+            left = [passage for passage, _ in proposed[count + 1 :]] + left
+        rest = {id(passage) for passage in out + left}
+        return [passage for passage in passages if id(passage) in rest]
+
+    def begin(self, passage: Passage) -> None:
+        """Choose the first sentences of a passage that has no room as a whole, if one has."""
+        run = next(new_runs(passage, shown_sentences(self._chosen)), None)
+        if run is None:
+            return
+        first, last = run
+
+        def chosen(count: int) -> list[Passage]:
+            part = passage.source.passage(first, first + count, passage.score, self._counter)
+            return [*self._chosen, part]
+
+        count = largest(last - first, lambda n: self._fits(self._layout.pieces(chosen(n))))
+        if count:
+            self._chosen = chosen(count)
 
     def cut(self, passage: Passage) -> Sequence[Piece]:
-        """The longest beginning of a passage that fits alone, for when nothing fits whole.
+        """The longest beginning of a passage's first sentence, for when nothing else fits.
 
-        It ends with a sentence if one fits, else with a word, else with a character; if not even
-        that fits, there is none.
+        It ends with a word if one fits, else with a character; if not even that fits, there is
+        none.
         """
-        ends = [passage.source.sentences[n][1] for n in passage.sentences]
-        start = passage.span[0]
-        sentence = passage.source.document.text[start : ends[0]]
-        words = [start + edge for edge in word_edges(sentence)]
-        characters = [start + edge for edge in character_starts(sentence)[1:].tolist()]
-        for edges in (ends, words, characters):
-            cuts = [self._layout.beginning(passage, edge, cut=edge not in ends) for edge in edges]
+        start, end = passage.source.sentences[passage.first]
+        sentence = passage.source.document.text[start:end]
+        for edges in (word_edges(sentence), character_starts(sentence)[1:].tolist()):
+            cuts = [
+                self._layout.beginning(passage, start + edge, cut=edge < len(sentence))
+                for edge in edges
+            ]
             if longest := self._longest(cuts):
                 return longest
         return ()
