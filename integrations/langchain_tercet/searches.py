@@ -27,6 +27,10 @@ class Searches(vectorstores.VectorStore):
     def retriever(self) -> Retriever:
         """The encoder and the index."""
 
+    @abstractmethod
+    async def _aviews(self, query: str) -> Embeddings | None:
+        """What embeddings that are not ours make of a query; None where the retriever encodes."""
+
     def similarity_search(
         self,
         query: str,
@@ -51,7 +55,7 @@ class Searches(vectorstores.VectorStore):
     ) -> list[documents.Document]:
         """`similarity_search`, without blocking the event loop."""
         refuse_unknown("asimilarity_search", kwargs, SEARCH)
-        return _documents(await self.retriever.aretrieve(query, k=k, plan=plan, filter=filter))
+        return _documents(await self._afound(query, k, plan, filter))
 
     def similarity_search_with_score(
         self,
@@ -77,7 +81,7 @@ class Searches(vectorstores.VectorStore):
     ) -> Scored:
         """`similarity_search_with_score`, without blocking the event loop."""
         refuse_unknown("asimilarity_search_with_score", kwargs, SEARCH)
-        return _scored(await self.retriever.aretrieve(query, k=k, plan=plan, filter=filter))
+        return _scored(await self._afound(query, k, plan, filter))
 
     def _similarity_search_with_relevance_scores(
         self,
@@ -103,8 +107,16 @@ class Searches(vectorstores.VectorStore):
         **kwargs: Any,
     ) -> Scored:
         refuse_unknown("asimilarity_search_with_relevance_scores", kwargs, SEARCH)
-        hits = await self.retriever.aretrieve(query, k=k, plan=plan, filter=filter)
+        hits = await self._afound(query, k, plan, filter)
         return _with_relevance(hits, self.retriever.relevance(hits, plan=plan))
+
+    async def _afound(
+        self, query: str, k: int, plan: str | Plan | None, filter: Filter | None
+    ) -> Ranking:
+        views = await self._aviews(query)
+        return await self.retriever.aretrieve(
+            query, k=k, plan=plan, filter=filter, embeddings=views
+        )
 
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, *, filter: Filter | None = None, **kwargs: Any
@@ -113,7 +125,7 @@ class Searches(vectorstores.VectorStore):
         refuse_unknown("similarity_search_by_vector", kwargs, BY_VECTOR)
         return _documents(
             self.retriever.retrieve(
-                "", k=k, plan="dense", filter=filter, embeddings=_views(embedding)
+                "", k=k, plan="dense", filter=filter, embeddings=views_of(embedding)
             )
         )
 
@@ -161,7 +173,13 @@ class Searches(vectorstores.VectorStore):
         refuse_unknown("amax_marginal_relevance_search", kwargs, DIVERSE)
         return _documents(
             await self.retriever.aretrieve_diverse(
-                query, k=k, fetch_k=fetch_k, diversity=1 - lambda_mult, plan=plan, filter=filter
+                query,
+                k=k,
+                fetch_k=fetch_k,
+                diversity=1 - lambda_mult,
+                plan=plan,
+                filter=filter,
+                embeddings=await self._aviews(query),
             )
         )
 
@@ -185,12 +203,13 @@ class Searches(vectorstores.VectorStore):
                 diversity=1 - lambda_mult,
                 plan="dense",
                 filter=filter,
-                embeddings=_views(embedding),
+                embeddings=views_of(embedding),
             )
         )
 
 
-def _views(vector: list[float]) -> Embeddings:
+def views_of(vector: list[float]) -> Embeddings:
+    """A dense vector of any length as the dense view of one query."""
     return Embeddings.from_dense([unit(vector)])
 
 

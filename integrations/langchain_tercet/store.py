@@ -16,8 +16,8 @@ from langchain_tercet.convert import (
 )
 from langchain_tercet.embeddings import TercetEmbeddings
 from langchain_tercet.retriever import TercetVectorStoreRetriever
-from langchain_tercet.searches import Searches
-from tercet.embeddings import Representation, TextEncoder
+from langchain_tercet.searches import Searches, views_of
+from tercet.embeddings import Embeddings, Representation, TextEncoder
 from tercet.encoder import CallableEncoder
 from tercet.errors import check_methods
 from tercet.filters import Filter
@@ -61,6 +61,11 @@ class TercetVectorStore(Searches):
     def retriever(self) -> Retriever:
         """The encoder and the index."""
         return self._retriever
+
+    async def _aviews(self, query: str) -> Embeddings | None:
+        if self._embedding is None:
+            return None
+        return views_of(await self._embedding.aembed_query(query))
 
     @classmethod
     def from_texts(

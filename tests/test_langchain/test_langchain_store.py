@@ -75,6 +75,28 @@ def test_other_embeddings_are_compared_by_cosine() -> None:
     assert by_vector == [document for document, _ in found]
 
 
+class Remote(Planar):
+    """Answers queries asynchronously, as clients of a service do."""
+
+    async def aembed_query(self, text: str) -> list[float]:
+        return super().embed_query(text)
+
+    def embed_query(self, text: str) -> list[float]:
+        if text == "0 2":
+            raise AssertionError("a query was embedded on a thread")
+        return super().embed_query(text)
+
+
+async def test_other_embeddings_answer_asynchronously_in_their_own_way() -> None:
+    store = TercetVectorStore.from_texts(["10 10", "0 1"], Remote(), ids=["a", "b"])
+    assert [d.id for d in await store.asimilarity_search("0 2")] == ["b", "a"]
+    scored = await store.asimilarity_search_with_score("0 2", k=1)
+    assert scored[0][1] == pytest.approx(1.0)
+    relevant = await store.asimilarity_search_with_relevance_scores("0 2", k=1)
+    assert relevant[0][1] == pytest.approx(1.0)
+    assert [d.id for d in await store.amax_marginal_relevance_search("0 2", k=1)] == ["b"]
+
+
 def test_an_index_of_other_embeddings_knows_them_again(tmp_path: Path) -> None:
     path = tmp_path / "index"
     made = TercetVectorStore.from_texts(["0 1"], Planar(), ids=["a"], path=path)
