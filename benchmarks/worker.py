@@ -25,8 +25,11 @@ def tercet(job: dict[str, Any]) -> Encode:
         job["checkpoint"],
         device="cpu",
         dtype=job.get("dtype", "float32"),
+        quantize=job.get("quantize"),
         long_documents=job.get("long_documents", "auto"),
     )
+    if job.get("one_by_one"):
+        return encoder.encode_queries
     return lambda texts: [len(batch) for batch in encoder.encode_documents_iter(texts)]
 
 
@@ -119,6 +122,9 @@ def main() -> None:
 
     torch.set_num_threads(job["threads"])
     encode = SYSTEMS[job["system"].partition("/")[0]](job)
+    if job.get("one_by_one"):
+        together = encode
+        encode = lambda texts: [together([text]) for text in texts]  # noqa: E731
     print(json.dumps({"ready": True}), flush=True)
     for _ in sys.stdin:
         print(json.dumps(measure(encode, job)), flush=True)
