@@ -99,14 +99,13 @@ class ContextBuilder:
         _positive(budget, "budget")
         sources = _sources(hits)
         first = {_words(source): source for source in reversed(sources)}  # of those with one text
-        readable = [s for s in sources if s.sentences and first[_words(s)] is s]
-        filling, left = self._filled(query, readable, budget)
-        if left and (self.encoder is not None or not filling.pieces):
-            filling.begin(left[0])
+        readable = (s for s in sources if s.sentences and first[_words(s)] is s)
+        whole = [source.whole(self.counter) for source in readable]
+        filling, left = self._filled(query, whole, budget)
         pieces = filling.pieces or (filling.cut(left[0]) if left else ())
         shown = {piece.place for piece in pieces}
         repeated = {s.place for s in sources if first[_words(s)].place in shown - {s.place}}
-        repeated |= {s.place for s in readable if filling.shows(s.whole(self.counter))} - shown
+        repeated |= {p.source.place for p in whole if filling.shows(p)} - shown
         text = self.layout.text(pieces)
         return Context(
             text=text,
@@ -122,23 +121,25 @@ class ContextBuilder:
         return await asyncio.to_thread(self.build, query, hits, budget=budget)
 
     def _filled(
-        self, query: str, sources: Sequence[Source], budget: int
+        self, query: str, whole: Sequence[Passage], budget: int
     ) -> tuple[Filling, Sequence[Passage]]:
-        """A context as full as whole passages make it, and those for which there was no room."""
+        """A context as full as it gets, and the passages for which there was no room."""
         filling = Filling(self.layout, self.counter, budget)
-        left = filling.fill([source.whole(self.counter) for source in sources])
-        if not left or self.encoder is None:
-            return filling, left
-        passages = best_passages(
-            query,
-            sources,
-            self.encoder,
-            index=self.index,
-            counter=self.counter,
-            most=min(self.passage_tokens, budget),
-        )
-        filling = Filling(self.layout, self.counter, budget)
-        return filling, filling.fill(passages)
+        left = filling.fill(whole)
+        if left and self.encoder is not None:
+            filling = Filling(self.layout, self.counter, budget)
+            passages = best_passages(
+                query,
+                [passage.source for passage in whole],
+                self.encoder,
+                index=self.index,
+                counter=self.counter,
+                most=min(self.passage_tokens, budget),
+            )
+            left = filling.fill(passages)
+        if left and (self.encoder is not None or not filling.pieces):
+            filling.begin(left[0])
+        return filling, left
 
 
 def _sources(hits: Sequence[Hit | Document]) -> list[Source]:

@@ -56,8 +56,7 @@ class Filling:
         first, last = run
 
         def chosen(count: int) -> list[Passage]:
-            part = passage.source.passage(first, first + count, passage.score, self._counter)
-            return [*self._chosen, part]
+            return [*self._chosen, passage.part(first, first + count, self._counter)]
 
         count = largest(last - first, lambda n: self._fits(self._layout.pieces(chosen(n))))
         if count:
@@ -90,10 +89,7 @@ class Filling:
         shown = shown_sentences(self._chosen)
         proposed, left = [], []
         for passage in passages:
-            new = [
-                passage.source.passage(first, last, passage.score, self._counter)
-                for first, last in new_runs(passage, shown)
-            ]
+            new = [passage.part(*run, self._counter) for run in new_runs(passage, shown)]
             cost = sum(run.tokens + self._counter(self._layout.before(run)) for run in new)
             if cost > room:
                 left.append(passage)

@@ -75,6 +75,12 @@ class Passage:
     score: float
     tokens: int
 
+    def part(self, first: int, last: int, counter: Counter) -> "Passage":
+        """Some of its sentences, as good as the whole."""
+        if (first, last) == (self.first, self.last):
+            return self
+        return self.source.passage(first, last, self.score, counter)
+
     def joined(self, following: "Passage") -> "Passage":
         """This passage and the one that begins where it ends, as good as the better of them."""
         score = max(self.score, following.score)
