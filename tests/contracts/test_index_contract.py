@@ -263,6 +263,19 @@ def test_filters_apply_before_scoring(index: Index, plan: Any, given: Any) -> No
     assert_same(found, expected)
 
 
+@pytest.mark.parametrize("plan", ["dense", "sparse", "multi_vector"])
+def test_one_document_in_a_hundred_is_found_as_brute_force_finds_it(
+    index: Index, plan: Any
+) -> None:
+    docs = fill(index, 500, step=100)
+    allowed = [d for d in docs if d.metadata["n"] % 100 == 7]
+    given = {"n": [d.metadata["n"] for d in allowed]}
+    for text in ("cat moon river", "fire", "leaf root"):
+        query = ENCODER.encode_queries([text])
+        found = index.search(query, k=10, plan=plan, filter=given)[0]
+        assert_same(found, brute_ranking(query, allowed, resolve_plan(plan, ENCODER.spec), k=10))
+
+
 def test_a_filter_that_nothing_passes_gives_an_empty_ranking(index: Index) -> None:
     fill(index, 10)
     for plan in NAMED_PLANS:

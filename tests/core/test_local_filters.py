@@ -162,6 +162,91 @@ def test_the_name_of_a_field_is_cleaned_as_that_of_a_document(index: Index) -> N
         assert index.ids({"\udfff": {"$exists": True}}) == []
 
 
+BOUNDS = st.builds(
+    Comparison,
+    st.sampled_from(["f", "g"]),
+    st.sampled_from([Operator.LT, Operator.LTE, Operator.GT, Operator.GTE]),
+    st.one_of(st.integers(0, 4), st.sampled_from(["a", "b", 2**70, -(2**70)])),
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(parts=st.lists(BOUNDS, max_size=6).map(tuple))
+def test_any_bounds_together_are_a_conjunction(index: Index, parts: Any) -> None:
+    values = (0, 1, 2.5, 3, "a", "b", 2**70, -(2**70), True, [1], None)
+    rows = [{"f": f, "g": g} for f in values for g in (1, "b")]
+    docs = [Document(f"{n:04d}", "", row) for n, row in enumerate(rows)]
+    if not len(index):
+        index.add(docs, Embeddings(dense=np.ones((len(docs), 1))))
+    agrees(index, docs, And(parts))
+
+
+INDEXED = [
+    {"f": 1},
+    {"f": "x"},
+    {"f": True},
+    {"f": None},
+    {"f": [1, 2, "x"]},
+    {"f": list(range(2 * ALL_BOUND))},
+    {"f": {"$gt": 1}},
+    {"f": {"$gte": 1, "$lt": 9}},
+    {"f": {"$lte": "x"}},
+    {"f": {"$contains": 1}},
+    {"f": {"$exists": True}},
+    {"$not": {"$or": [{"f": 1}, {"f": {"$ne": 2}}]}},
+]
+
+
+@pytest.mark.parametrize("given", INDEXED, ids=lambda given: str(given)[:40])
+def test_a_filter_searches_the_key_of_its_table_and_scans_none(index: Index, given: Any) -> None:
+    put(index, *({"f": n, "g": [n]} for n in range(20)))
+    said: list[str] = []
+    with index.reading() as reader:
+        connection = reader.connection  # type: ignore[attr-defined]
+        connection.set_trace_callback(said.append)
+        reader.select(parse_filter(given))  # type: ignore[attr-defined]
+        connection.set_trace_callback(None)
+        plans = {
+            sql: " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}"))
+            for sql in said
+        }
+    searches = [plan for sql, plan in plans.items() if "group_concat" in sql]
+    assert searches
+    assert all("SEARCH fields USING PRIMARY KEY (name=?" in plan for plan in searches), plans
+    assert not any("SCAN fields" in plan for plan in plans.values()), plans
+    kept = [sql for sql, plan in plans.items() if "SCAN documents" in plan]
+    assert all(sql.endswith("LIMIT 1") for sql in kept), kept
+
+
+def test_both_ends_of_a_range_are_one_search(index: Index) -> None:
+    put(index, *({"f": n} for n in range(9)))
+    given = parse_filter({"f": {"$gte": 2, "$lt": 4}, "$and": [{"f": {"$gt": 2}}]})
+    with index.reading() as reader:
+        rows = reader.select(given)  # type: ignore[attr-defined]
+        asked = list(reader.snapshot.passing)  # type: ignore[attr-defined]
+    assert rows.tolist() == [3]
+    assert next(query.where for (query, *_) in asked).endswith("value >= ? AND value < ?")
+
+
+def test_a_comparison_is_asked_once_a_generation(index: Index) -> None:
+    put(index, *({"f": n % 2} for n in range(9)))
+    for _ in range(2):
+        assert len(index.ids({"f": 1})) == 4
+        with index.reading() as reader:
+            snapshot = reader.snapshot  # type: ignore[attr-defined]
+            assert len(snapshot.passing) == 1
+    put(index, {"f": 1})
+    assert len(index.ids({"f": 1})) == 5
+    for n in range(100):
+        index.ids({"f": [n, 1]})
+    with index.reading() as reader:
+        assert len(reader.snapshot.passing) <= 64  # type: ignore[attr-defined]
+
+
 def test_what_is_no_expression_is_refused(index: Index) -> None:
     put(index, {"f": 7})
     with pytest.raises(TypeError, match="is no filter"):

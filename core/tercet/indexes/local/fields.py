@@ -6,12 +6,12 @@ reaches have types of their own, below and above the others, and values that sor
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tercet.documents import replace_lone_surrogates
-from tercet.filters import Comparison, Operator, flatten, kind
+from tercet.filters import Comparison, Expression, Operator, flatten, kind
 
 Value = str | int | float | bytes
 
@@ -22,6 +22,7 @@ NUMBER_TYPES = ("number-", "number", "number+")
 """Numbers by range, in ascending order."""
 
 ITEM = "[]"
+LOWER, UPPER = (Operator.GT, Operator.GTE), (Operator.LT, Operator.LTE)
 SQL_OPERATORS = {Operator.LT: "<", Operator.LTE: "<=", Operator.GT: ">", Operator.GTE: ">="}
 
 ALL_BOUND = 500
@@ -86,6 +87,38 @@ def queries_of(comparison: Comparison) -> Iterator[Query]:
         found, bound = typed(value)
         suffix = ITEM if operator is Operator.CONTAINS else ""
         yield Query("name = ? AND type = ? AND value = ?", (name, found + suffix, bound))
+
+
+def between(parts: Sequence[Expression]) -> tuple[list[Query], list[Expression]]:
+    """Pairs of bounds on one field as one search each, and the other parts of a conjunction.
+
+    A search with both ends reads what lies between them; two searches would read all that lies
+    above the one and below the other.
+    """
+    lower: dict[tuple[str, str], Comparison] = {}
+    pairs: list[Query] = []
+    others: list[Expression] = []
+    for part in sorted(parts, key=lambda part: not _is_bound(part, LOWER)):
+        if isinstance(part, Comparison) and (_is_bound(part, LOWER) or _is_bound(part, UPPER)):
+            field = (part.field, typed(part.value)[0])
+            if _is_bound(part, LOWER) and lower.setdefault(field, part) is part:
+                continue
+            if _is_bound(part, UPPER) and field in lower:
+                pairs.append(_range(lower.pop(field), part))
+                continue
+        others.append(part)
+    return pairs, [*others, *lower.values()]
+
+
+def _is_bound(part: Expression, operators: Collection[Operator]) -> bool:
+    return isinstance(part, Comparison) and part.operator in operators
+
+
+def _range(lower: Comparison, upper: Comparison) -> Query:
+    signs = f"value {SQL_OPERATORS[lower.operator]} ? AND value {SQL_OPERATORS[upper.operator]} ?"
+    found, least = typed(lower.value)
+    name = replace_lone_surrogates(lower.field)
+    return Query(f"name = ? AND type = ? AND {signs}", (name, found, least, typed(upper.value)[1]))
 
 
 def _ordered(name: str, operator: str, found: str, value: Value) -> Iterator[Query]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tercet.documents import replace_lone_surrogates
 from tercet.filters import And, Comparison, Expression, Not, Or, fields_of
-from tercet.indexes.local.fields import Query, queries_of
+from tercet.indexes.local.fields import Query, between, queries_of
 from tercet.indexes.local.shortlists import Rows
 from tercet.indexes.local.snapshot import Snapshot
 
@@ -46,12 +46,18 @@ def warn_of_unknown_fields(connection: sqlite3.Connection, expression: Expressio
 def _passing(connection: sqlite3.Connection, snapshot: Snapshot, expression: Expression) -> Mask:
     """Which rows pass, live or not, [rows]."""
     match expression:
-        case And(parts) | Or(parts):
-            union = isinstance(expression, Or)
-            join = np.logical_or if union else np.logical_and
-            passing = np.full(int(snapshot.bases[-1]), not union)
+        case And(parts):
+            bounded, others = between(parts)
+            passing = np.ones(int(snapshot.bases[-1]), dtype=np.bool_)
+            for query in bounded:
+                passing &= _compared(connection, snapshot, (query,))
+            for part in others:
+                passing &= _passing(connection, snapshot, part)
+            return passing
+        case Or(parts):
+            passing = np.zeros(int(snapshot.bases[-1]), dtype=np.bool_)
             for part in parts:
-                join(passing, _passing(connection, snapshot, part), out=passing)
+                passing |= _passing(connection, snapshot, part)
             return passing
         case Not(part):
             return ~_passing(connection, snapshot, part)
