@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.load import dumps
+from langchain_core.retrievers import BaseRetriever
 from pydantic import ValidationError
 
-from langchain_tercet import TercetRetriever
+from langchain_tercet import TercetRetriever, TercetVectorStore
 from tercet.embeddings import Embeddings
 from tercet.filters import F
 from tercet.plans import Plan
@@ -142,6 +144,19 @@ def test_copies_share_the_index_and_pickling_is_refused(retriever: TercetRetriev
     assert copy.copy(retriever).retriever is retriever.retriever
     with pytest.raises(TypeError, match="holds a loaded model and an open index"):
         pickle.dumps(retriever)
+
+
+@pytest.mark.parametrize("kind", ["retriever", "store"])
+def test_what_langchain_writes_of_it_shows_neither_model_nor_index(
+    retriever: TercetRetriever, kind: str
+) -> None:
+    adapter: BaseRetriever = retriever
+    if kind == "store":
+        adapter = TercetVectorStore(retriever=retriever.retriever).as_retriever()
+    for written in (dumps(adapter), repr(adapter), str(adapter.model_dump())):
+        assert "encoder" not in written
+        assert "vectorstore=" not in written
+        assert "Index" not in written
 
 
 def test_its_repr_is_short(retriever: TercetRetriever) -> None:
