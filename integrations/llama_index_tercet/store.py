@@ -1,6 +1,6 @@
 """The vector store for LlamaIndex."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -87,7 +87,7 @@ class TercetVectorStore(Holdings):
             plan: Name of a plan or a `Plan`; None is the model's own.
         """
         store = cls(retriever=Retriever.create(path, model=model, encoder=encoder), plan=plan)
-        store.add(list(nodes))
+        store.add(nodes)
         return store
 
     def as_index(
@@ -141,7 +141,7 @@ class TercetVectorStore(Holdings):
             return TercetEmbedding(encoder=encoder)
         return MockEmbedding(embed_dim=1)
 
-    def add(self, nodes: Sequence[schema.BaseNode], **kwargs: Any) -> list[str]:
+    def add(self, nodes: Iterable[schema.BaseNode], **kwargs: Any) -> list[str]:
         """Index nodes, replacing those whose ids are there already; their ids.
 
         Args:
@@ -156,7 +156,7 @@ class TercetVectorStore(Holdings):
         self._shared.add(documents, vectors=vectors)
         return [document.id for document in documents]
 
-    async def async_add(self, nodes: Sequence[schema.BaseNode], **kwargs: Any) -> list[str]:
+    async def async_add(self, nodes: Iterable[schema.BaseNode], **kwargs: Any) -> list[str]:
         """`add`, without blocking the event loop."""
         refuse_unknown("async_add", kwargs)
         documents, vectors = _taken(nodes)
@@ -232,10 +232,11 @@ class TercetVectorStore(Holdings):
         refuse_pickling(self)
 
 
-def _taken(nodes: Sequence[schema.BaseNode]) -> tuple[list[Document], dict[str, list[float]]]:
+def _taken(nodes: Iterable[schema.BaseNode]) -> tuple[list[Document], dict[str, list[float]]]:
     """Nodes as documents, and the vectors that they carry."""
-    documents = [from_node(node) for node in nodes]
-    vectors = {node.node_id: node.embedding for node in nodes if node.embedding is not None}
+    given = list(nodes)
+    documents = [from_node(node) for node in given]
+    vectors = {node.node_id: node.embedding for node in given if node.embedding is not None}
     return documents, vectors
 
 

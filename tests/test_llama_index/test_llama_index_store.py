@@ -309,3 +309,17 @@ def test_a_model_name_makes_a_store_that_opens_again_without_one(tmp_path: Path)
     again = TercetVectorStore.from_persist_dir(tmp_path)
     assert again.query(VectorStoreQuery(query_str="red")).ids == ["a"]
     again.retriever.close()
+
+
+def test_sources_that_no_node_has_are_asked_for_without_a_warning(encoder: HashEncoder) -> None:
+    store = TercetVectorStore.from_defaults(encoder=encoder)
+    store.add(TextNode(id_=text, text=text) for text in ("one", "two"))
+    assert store.query(VectorStoreQuery(query_str="one", doc_ids=["book"])).ids == []
+    store.delete("book")
+    assert ids(store) == ["one", "two"]
+
+
+def test_vectors_are_compared_whatever_iterable_brings_the_nodes(encoder: HashEncoder) -> None:
+    store = TercetVectorStore.from_defaults(encoder=encoder)
+    with pytest.raises(ModelMismatchError):
+        store.add(with_vector([1.0]) for _ in range(1))
