@@ -92,7 +92,13 @@ class Tokenizer:
         return self._backend.roles.get("mask")
 
     def terms(self, ids: Sequence[int]) -> list[str]:
-        """The entries of the vocabulary under some ids."""
+        """The entries of the vocabulary under some ids.
+
+        Raises:
+            ValueError: A negative id.
+        """
+        if min(ids, default=0) < 0:
+            raise ValueError(f"there is no term {min(ids)}: ids count from 0")
         with self._lock:
             return self._backend.terms(ids)
 

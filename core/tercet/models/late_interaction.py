@@ -49,6 +49,11 @@ def read(files: CheckpointFiles) -> ModelSpec | None:
         or any(module.package == "pylate" for module in modules)
         or bool(PYLATE_KEYS & set(settings))
     )
+    if saved_by_pylate and SETTINGS not in files.names:
+        raise CheckpointError(
+            f"{SETTINGS} is not in {files.place}, and it says which markers and lengths the model "
+            "was trained with: the checkpoint is incomplete, download it again"
+        )
     if saved_by_pylate and "MultiVectorMask" not in kinds:
         return _pylate(files, modules, settings)
     return _sentence_transformers(files, modules, settings)

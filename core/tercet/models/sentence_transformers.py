@@ -65,8 +65,15 @@ def read_plain(files: CheckpointFiles) -> ModelSpec | None:
 
     Raises:
         CheckpointError: It was more than that: its `modules.json` is gone.
+        UnknownLayoutError: `modules.json` lists something else.
     """
     refuse_remains(files)
+    kinds = [module.kind for module in modules_of(files)]
+    if kinds and kinds != ["Transformer"]:
+        raise UnknownLayoutError(
+            f"{MODULES} of {files.place} lists {kinds}, which make no view that we read: a "
+            "learned sparse model over the vocabulary (SPLADE) and a model of images are such"
+        )
     if "config.json" not in files.names:
         return None
     family = ModelSpec(name="transformer", layout="transformer", dense=DenseHead(("mean",)))
