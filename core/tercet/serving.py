@@ -76,6 +76,11 @@ class Serving:
         del show_progress
         return self._encode(TextRole.DOCUMENTS, texts)
 
+    def encode_queries_iter(self, texts: Iterable[str]) -> Iterator[Embeddings]:
+        """The views of a stream of queries; `tokens_encoded` alone tells what was cut."""
+        for batch in chunks(texts):
+            yield self.submit(TextRole.QUERIES, batch).result()
+
     def encode_documents_iter(self, texts: Iterable[str]) -> Iterator[Embeddings]:
         """The views of a stream of documents; `tokens_encoded` alone tells what was cut."""
         for batch in chunks(texts):

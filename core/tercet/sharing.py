@@ -109,15 +109,22 @@ class SharedEncoder:
         while call.missing:
             claim = call.claim()
             if claim.mine:
-                encoded = self._serving.submit(role, claim.mine)
-                # by the worker: nobody is to wait for a call whose event loop is held up
-                encoded.add_done_callback(partial(_settle, call.shelf, claim))
-                views = await asyncio.wrap_future(encoded)
+                views = await asyncio.wrap_future(self._submit(call.shelf, role, claim))
                 call.add(claim.mine, views)
             for text, coming in claim.theirs.items():
                 row: Embeddings | None = await asyncio.wrap_future(coming)
                 call.add([text], row)
         return call.result()
+
+    def _submit(self, shelf: Shelf, role: TextRole, claim: Claim) -> Future[Embeddings]:
+        """Have texts encoded; the worker settles the claim, so no held-up event loop holds it."""
+        try:
+            encoded = self._serving.submit(role, claim.mine)
+        except BaseException:
+            shelf.settle(claim, None)
+            raise
+        encoded.add_done_callback(partial(_settle, shelf, claim))
+        return encoded
 
     @cached_property
     def _serving(self) -> Serving:

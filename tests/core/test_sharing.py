@@ -20,6 +20,7 @@ from tercet.encoding.cache import Shelf, User
 from tercet.errors import MissingViewError, TruncationWarning
 from tercet.indexes.base import Index
 from tercet.retriever import Retriever
+from tercet.serving import Serving
 from tercet.sharing import SharedEncoder, shared
 from tercet.testing import HashEncoder
 from tercet.testing.checkpoints import write_bge_m3
@@ -263,6 +264,23 @@ async def test_a_cancelled_call_fails_no_other(encoder: Counting) -> None:
     assert len(await second) == 1
     with pytest.raises(asyncio.CancelledError):
         await first
+
+
+async def test_a_call_that_is_refused_holds_up_no_other(encoder: Counting) -> None:
+    closed = Serving(encoder)
+    closed.close()
+    first, second = shared(closed), shared(closed)
+    for user in (first, second):
+        with pytest.raises(RuntimeError, match="was closed"):
+            await user.aencode_documents(["a"])
+
+
+def test_a_serving_may_be_shared(encoder: Counting) -> None:
+    with Serving(encoder) as serving:
+        first, second = shared(serving), shared(serving)
+        assert same(first.encode_queries(["a"]), HashEncoder().encode_queries(["a"]))
+        assert len(second.encode_queries(["a"])) == 1
+    assert encoder.queries == ["a"]
 
 
 async def test_one_user_alone_is_asynchronous_too(encoder: Counting) -> None:
