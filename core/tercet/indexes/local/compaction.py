@@ -16,7 +16,7 @@ from tercet.indexes.local.catalog import Connections, next_generation
 from tercet.indexes.local.codebook_rows import insert_codebook
 from tercet.indexes.local.columns import MERGE
 from tercet.indexes.local.snapshot import Part
-from tercet.indexes.local.training import is_large, is_new_needed, train
+from tercet.indexes.local.training import LARGE_DOCUMENTS, is_large, is_new_needed, train
 from tercet.indexes.local.writer import Writer, insert_segment
 
 FANOUT = 8
@@ -67,9 +67,11 @@ def train_large(writer: Writer, connections: Connections, views: Sequence[Repres
         return
     with suppress(TercetIndexError):
         with connections.reading() as reading:
-            if writer.context(reading).codebook is not None:
+            rows = "SELECT total(rows) FROM segments WHERE dead_since IS NULL"
+            few = reading.execute(rows).fetchone()[0] < LARGE_DOCUMENTS
+            if few or writer.context(reading).codebook is not None:
                 return
-        with writer.held(), writer.looking() as (_, snapshot):
+        with writer.looking() as (_, snapshot):
             large = is_large(snapshot)
         if large:
             _merge(writer, connections, views, choose=lambda parts: parts)

@@ -37,13 +37,13 @@ def content_hash(document: Document, document_id: str | None) -> bytes:
 
 def row_hash(values: Iterable[str | bytes | int | float | None]) -> bytes:
     """Hash of a stored row, of every byte in it."""
-    digest = hashlib.sha256()
+    stored = b""
     for value in values:
         # What was damaged may have no text; a check reads it with the bytes escaped.
         text = value if isinstance(value, str) else repr(value)
         raw = value if isinstance(value, bytes) else text.encode(errors="surrogateescape")
-        digest.update(f"{type(value).__name__} {len(raw)} ".encode() + raw)
-    return digest.digest()
+        stored += b"%s %d %s" % (type(value).__name__.encode(), len(raw), raw)
+    return hashlib.sha256(stored).digest()
 
 
 def next_key(connection: sqlite3.Connection) -> int:
