@@ -124,7 +124,9 @@ def refuse_unknown(method: str, given: Mapping[str, Any], known: str) -> None:
         TypeError: There is something.
     """
     if given:
-        raise TypeError(f"{method}() takes {known}; it got {', '.join(given)}, which it has not")
+        raise TypeError(
+            f"{method}() takes {known}; it got {', '.join(given)}, which nothing would read"
+        )
 
 
 def model_of(retriever: Retriever) -> str:

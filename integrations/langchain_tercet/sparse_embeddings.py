@@ -123,7 +123,9 @@ def _milvus_class() -> type[MilvusSparseEmbeddings]:
     if find_spec("langchain_milvus") is None:
         raise MissingExtraError("langchain-milvus is not installed: pip install langchain-milvus")
     base = import_module("langchain_milvus.utils.sparse").BaseSparseEmbedding
-    return type("TercetMilvusSparseEmbeddings", (MilvusSparseEmbeddings, base), {})
+    return type(
+        "TercetMilvusSparseEmbeddings", (MilvusSparseEmbeddings, base), {"__module__": __name__}
+    )
 
 
 def _mappings(embeddings: Embeddings) -> list[dict[int, float]]:

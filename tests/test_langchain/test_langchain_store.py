@@ -243,7 +243,7 @@ async def test_unknown_arguments_are_type_errors(
 
 
 def test_unknown_arguments_of_the_constructors_are_type_errors() -> None:
-    with pytest.raises(TypeError, match=r"from_texts\(\) takes .*; it got kk, which it has not"):
+    with pytest.raises(TypeError, match="it got kk, which nothing would read"):
         TercetVectorStore.from_texts(["a"], Planar(), kk=3)
     with pytest.raises(TypeError, match=r"from_documents\(\) takes .*; it got kk"):
         TercetVectorStore.from_documents([], Planar(), kk=3)
