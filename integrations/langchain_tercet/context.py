@@ -1,18 +1,19 @@
 """Contexts within a token budget for LangChain."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from langchain_core import callbacks, documents
+from langchain_core import documents
 from pydantic import ConfigDict, Field, PositiveInt
 
-from langchain_tercet.convert import LoadedEncoder, OpenIndex, refuse_pickling, with_metadata
+from langchain_tercet.convert import LoadedEncoder, OpenIndex, with_metadata
+from langchain_tercet.events import ReportedCompressor
 from tercet.context.builder import Context, ContextBuilder
 from tercet.context.layout import Order
 from tercet.documents import Document
 
 
-class TercetContextCompressor(documents.BaseDocumentCompressor):
+class TercetContextCompressor(ReportedCompressor):
     """Cuts LangChain's documents down to what fits a token budget, with a `ContextBuilder`.
 
     Documents that all fit come whole; of others come the passages nearest the query. Joined with
@@ -50,27 +51,15 @@ class TercetContextCompressor(documents.BaseDocumentCompressor):
         del context
         self._builder.build("", [], budget=self.budget)
 
-    def compress_documents(
-        self,
-        documents: Sequence[documents.Document],
-        query: str,
-        callbacks: callbacks.Callbacks | None = None,
-    ) -> Sequence[documents.Document]:
-        """What fits the budget, as copies with their place in the document given."""
-        del callbacks
-        context = self._builder.build(query, _placed(documents), budget=self.budget)
-        return self._copies(documents, context)
+    def _compress(self, given: Mapping[str, Any]) -> list[documents.Document]:
+        placed = _placed(given["documents"])
+        context = self._builder.build(given["query"], placed, budget=self.budget)
+        return self._copies(given["documents"], context)
 
-    async def acompress_documents(
-        self,
-        documents: Sequence[documents.Document],
-        query: str,
-        callbacks: callbacks.Callbacks | None = None,
-    ) -> Sequence[documents.Document]:
-        """`compress_documents`, without blocking the event loop."""
-        del callbacks
-        context = await self._builder.abuild(query, _placed(documents), budget=self.budget)
-        return self._copies(documents, context)
+    async def _acompress(self, given: Mapping[str, Any]) -> list[documents.Document]:
+        placed = _placed(given["documents"])
+        context = await self._builder.abuild(given["query"], placed, budget=self.budget)
+        return self._copies(given["documents"], context)
 
     @property
     def _builder(self) -> ContextBuilder:
@@ -94,18 +83,9 @@ class TercetContextCompressor(documents.BaseDocumentCompressor):
             for piece in context.pieces
         ]
 
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return self.model_copy()
-
-    def __reduce__(self) -> NoReturn:
-        refuse_pickling(self)
-
 
 def _placed(given: Sequence[documents.Document]) -> list[Document]:
     """Documents of ours; one without an id is called by its place."""
-    for item in given:
-        if not isinstance(item, documents.Document):
-            raise TypeError(f"{item!r} is no LangChain Document")
     return [
         Document(id=str(place) if item.id is None else item.id, text=item.page_content)
         for place, item in enumerate(given)

@@ -1,13 +1,13 @@
 """The reranker for LangChain."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Self
+from typing import Any
 
-from langchain_core import callbacks, documents
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core import documents
 from pydantic import ConfigDict, Field, PositiveInt
 
-from langchain_tercet.convert import LoadedEncoder, OpenIndex, refuse_pickling, with_metadata
+from langchain_tercet.convert import LoadedEncoder, OpenIndex, with_metadata
+from langchain_tercet.events import ReportedCompressor
 from tercet.documents import Document
 from tercet.indexes.base import Index
 from tercet.plans import Plan
@@ -18,8 +18,10 @@ PLACE = "place"
 """Under this key of `Document.private` stands a document's place among those given."""
 
 
-class TercetReranker(documents.BaseDocumentCompressor):
+class TercetReranker(ReportedCompressor):
     """Orders LangChain's documents with a `Reranker`, by late interaction unless told otherwise.
+
+    `compress_documents` gives the best in order, with their score as `relevance_score`.
 
     Attributes:
         model: Hub id, local folder or `tercet/mini`.
@@ -36,35 +38,6 @@ class TercetReranker(documents.BaseDocumentCompressor):
     plan: str | Plan = "multi_vector"
     top_n: PositiveInt | None = 3
     index: OpenIndex = Field(default=None, exclude=True, repr=False)
-
-    def compress_documents(
-        self,
-        documents: Sequence[documents.Document],
-        query: str,
-        callbacks: callbacks.Callbacks | None = None,
-    ) -> Sequence[documents.Document]:
-        """The best documents in order, as copies with their score as `relevance_score`.
-
-        Args:
-            documents: What to order.
-            query: The question.
-            callbacks: Whom to tell of it: a run that starts, and ends or fails.
-
-        Raises:
-            TypeError: No sequence of documents, or no string as the query.
-        """
-        given = {"documents": _documents(documents), "query": query}
-        return self._run.invoke(given, _config(self, callbacks))
-
-    async def acompress_documents(
-        self,
-        documents: Sequence[documents.Document],
-        query: str,
-        callbacks: callbacks.Callbacks | None = None,
-    ) -> Sequence[documents.Document]:
-        """`compress_documents`, without blocking the event loop."""
-        given = {"documents": _documents(documents), "query": query}
-        return await self._run.ainvoke(given, _config(self, callbacks))
 
     def rerank(
         self,
@@ -92,11 +65,6 @@ class TercetReranker(documents.BaseDocumentCompressor):
     def _reranker(self) -> Reranker:
         return Reranker(self.encoder, plan=self.plan, index=self.index)
 
-    @property
-    def _run(self) -> RunnableLambda[Mapping[str, Any], list[documents.Document]]:
-        """What tracers see as a run of its own."""
-        return RunnableLambda(self._compress, self._acompress)
-
     def _compress(self, given: Mapping[str, Any]) -> list[documents.Document]:
         placed = self._placed(given["documents"])
         ranking = self._reranker.rerank(given["query"], placed, k=self.top_n)
@@ -113,27 +81,6 @@ class TercetReranker(documents.BaseDocumentCompressor):
             Document(id=_id(item, place, self.index), text=_text(item), private={PLACE: place})
             for place, item in enumerate(_sequence(given))
         ]
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return self.model_copy()
-
-    def __reduce__(self) -> NoReturn:
-        refuse_pickling(self)
-
-
-def _config(adapter: object, given: callbacks.Callbacks | None) -> RunnableConfig:
-    config = RunnableConfig(run_name=type(adapter).__name__)
-    return config if given is None else RunnableConfig(**config, callbacks=given)
-
-
-def _documents(given: Sequence[documents.Document]) -> Sequence[documents.Document]:
-    for place, item in enumerate(_sequence(given)):
-        if not isinstance(item, documents.Document):
-            raise TypeError(
-                f"documents[{place}] is a {type(item).__name__}, not a LangChain Document; "
-                "rerank() takes texts as well"
-            )
-    return given
 
 
 def _sequence(given: Sequence[str | documents.Document]) -> Sequence[str | documents.Document]:

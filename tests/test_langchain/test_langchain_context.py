@@ -110,7 +110,7 @@ def test_bad_arguments_are_refused_by_name(encoder: HashEncoder) -> None:
         TercetContextCompressor(budget=9)
     with pytest.raises(ValueError, match="no encoding 'gpt-9'"):
         TercetContextCompressor(encoder=encoder, budget=9, counter="gpt-9")
-    with pytest.raises(TypeError, match="3 is no LangChain Document"):
+    with pytest.raises(TypeError, match="is a int, not a LangChain Document"):
         TercetContextCompressor(encoder=encoder, budget=9).compress_documents(
             [3],  # type: ignore[list-item]
             QUERY,

@@ -11,7 +11,12 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from pydantic import ValidationError
 
-from langchain_tercet import TercetEmbeddings, TercetReranker, TercetVectorStore
+from langchain_tercet import (
+    TercetContextCompressor,
+    TercetEmbeddings,
+    TercetReranker,
+    TercetVectorStore,
+)
 from tercet.embeddings import Embeddings
 from tercet.errors import ModelMismatchError
 from tercet.reranker import Reranker
@@ -127,9 +132,7 @@ def test_an_encoder_wins_and_copies_share_it(encoder: HashEncoder) -> None:
 
 
 async def test_texts_are_refused_where_documents_belong(reranker: TercetReranker) -> None:
-    with pytest.raises(
-        TypeError, match=r"documents\[0\] is a str, not a LangChain Document; rerank"
-    ):
+    with pytest.raises(TypeError, match=r"documents\[0\] is a str, not a LangChain Document"):
         reranker.compress_documents(["text"], QUERY)  # type: ignore[list-item]
     with pytest.raises(TypeError, match=r"documents\[0\] is a str"):
         await reranker.acompress_documents(["text"], QUERY)  # type: ignore[list-item]
@@ -192,18 +195,22 @@ class Runs(BaseCallbackHandler):
         self.said.append(("error", str(error)[:15]))
 
 
+@pytest.mark.parametrize(("name", "kept"), [("TercetReranker", 3), ("TercetContextCompressor", 5)])
 async def test_runs_are_reported_and_always_end(
-    reranker: TercetReranker, animals: list[Document]
+    encoder: HashEncoder, animals: list[Document], name: str, kept: int
 ) -> None:
+    made = {
+        "TercetReranker": TercetReranker(encoder=encoder),
+        "TercetContextCompressor": TercetContextCompressor(encoder=encoder, budget=999),
+    }[name]
     runs = Runs()
-    reranker.compress_documents(animals, QUERY, callbacks=[runs])
-    reranker.compress_documents([], QUERY, callbacks=[runs])
-    await reranker.acompress_documents(animals, QUERY, callbacks=[runs])
+    made.compress_documents(animals, QUERY, callbacks=[runs])
+    made.compress_documents([], QUERY, callbacks=[runs])
+    await made.acompress_documents(animals, QUERY, callbacks=[runs])
     with pytest.raises(TypeError):
-        await reranker.acompress_documents(animals, 3, callbacks=[runs])  # type: ignore[arg-type]
-    start = ("start", "TercetReranker")
-    ends = [("end", 3), ("end", 0), ("end", 3), ("error", "a query is one ")]
-    assert runs.said == [said for end in ends for said in (start, end)]
+        await made.acompress_documents(animals, 3, callbacks=[runs])  # type: ignore[arg-type]
+    ends = [("end", kept), ("end", 0), ("end", kept), ("error", "a query is one ")]
+    assert runs.said == [said for end in ends for said in (("start", name), end)]
 
 
 def test_what_is_neither_text_nor_document_is_refused(reranker: TercetReranker) -> None:
