@@ -12,12 +12,12 @@ from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation
 from tercet.errors import IndexCorruptError, IndexFormatError
 from tercet.indexes.base import Index
-from tercet.indexes.local import codebooks, late_interaction, training
-from tercet.indexes.local.cells import Probes, cell_columns, codebook_key, pairs_of
+from tercet.indexes.local import codebooks, compaction, late_interaction, training
+from tercet.indexes.local.cells import Probes, cell_columns, codebook_key
 from tercet.indexes.local.codebooks import Codebook, nearest_cells
-from tercet.indexes.local.pooling import pooled
 from tercet.indexes.local.segments import Column, open_segment, write_segment
-from tercet.indexes.local.tokens import Buffer, Int8, Residual, codec_for, codec_named
+from tercet.indexes.local.tokens import CELLS, Buffer, Int8, Residual, codec_for, codec_named
+from tercet.indexes.pooling import pooled
 from tercet.indexes.storage import Storage
 
 DIM = 16
@@ -62,6 +62,7 @@ def asked(tokens: MultiVectors) -> Embeddings:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "LARGE_DOCUMENTS", 300)
+    monkeypatch.setattr(compaction, "LARGE_DOCUMENTS", 300)
     monkeypatch.setattr(training, "LARGE_TOKENS", 1000)
     monkeypatch.setattr(codebooks, "CELLS", 64)
     monkeypatch.setattr(late_interaction, "CANDIDATES", 150)
@@ -208,7 +209,7 @@ def test_residual_codes_hold_at_1024_dimensions_where_one_set_of_steps_collapses
     fresh = tokens[1500:2000]
     codec = Residual(codebook, bits)
     cells = nearest_cells(fresh, codebook.centroids)
-    ours = codec.decode(codec.encode(fresh, cells), Buffer()).copy()
+    ours = codec.decode({**codec.encode(fresh, cells), CELLS: cells}, Buffer()).copy()
     left = fresh - codebook.centroids[cells]
     cuts = np.quantile(left, np.arange(1, 1 << bits) / (1 << bits))
     values = np.quantile(left, (np.arange(1 << bits) + 0.5) / (1 << bits))
@@ -271,10 +272,9 @@ def test_cells_that_hold_no_documents_are_no_codebook() -> None:
     probes = Probes.of(np.asarray([[0.1, 0.9, 0.5]], np.float32))
     assert probes.cells.tolist() == [[1, 2]]
     np.testing.assert_allclose(probes.gains, [[0.8, 0.4]])
-    owners, cells = pairs_of(np.asarray([3, 3, 1], np.uint16), np.asarray([0, 2, 3]))
-    assert (owners.tolist(), cells.tolist()) == ([0, 1], [3, 1])
     codebook = Codebook(5, np.zeros((4, 2), np.float32), np.ones(2, np.float32), 0.0)
-    assert codebook_key({n: c.codec for n, c in cell_columns(owners, cells, codebook).items()}) == 5
+    columns = cell_columns(np.asarray([3, 3, 1], np.uint16), np.asarray([0, 2, 3]), codebook)
+    assert codebook_key({name: column.codec for name, column in columns.items()}) == 5
 
 
 def test_pooling_leaves_one_token_in_so_many(tmp_path: Path) -> None:

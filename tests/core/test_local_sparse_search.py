@@ -71,6 +71,7 @@ def assert_finds_the_best(
 )
 def test_the_best_rows_are_those_of_brute_force(
     tmp_path_factory: pytest.TempPathFactory,
+    *,
     rows: int,
     terms: int,
     depth: int,

@@ -17,9 +17,12 @@ from tercet.indexes.local.segments import Column, Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores
 from tercet.ragged import ragged_rows
 
-INDPTR, ROWS = "multi_vector.cell_indptr", "multi_vector.cell_rows"
+INDPTR, ROWS, OF_TOKENS = (f"multi_vector.{name}" for name in ("cell_indptr", "cell_rows", "cells"))
 CELLS_OF = "cells of codebook "
 """How the codec of the cells starts; the codebook's key follows."""
+
+CELL_BITS = 16
+"""Bits that a cell fits."""
 
 GAIN_BITS = 16
 """A gain is sorted as a whole number of so many bits."""
@@ -67,6 +70,7 @@ class CellLists:
         codec = f"{CELLS_OF}{codebook.key}"
         self._indptr: Rows = segment.array(INDPTR, codec)
         self._rows: NDArray[np.int32] = segment.array(ROWS, codec)
+        self.of_tokens: NDArray[np.uint16] = segment.array(OF_TOKENS, codec)
 
     def candidates(self, probes: Probes, limit: int, allowed: Allowed) -> tuple[Rows, Scores]:
         """The most promising rows, and how promising they are.
@@ -98,15 +102,6 @@ class CellLists:
         chosen = np.argsort(-scores, kind="stable")[:limit]
         return owners[found][chosen], scores[chosen]
 
-    def pairs(self, rows: Rows, count: int) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-        """Place in `rows` and cell of each entry of some rows, of `count` in the segment."""
-        places = np.full(count, -1, dtype=np.int64)
-        places[rows] = np.arange(len(rows))
-        owners = places[self._rows]
-        held = owners >= 0
-        cells = np.repeat(np.arange(len(self._indptr) - 1, dtype=np.uint16), np.diff(self._indptr))
-        return owners[held], cells[held]
-
 
 def _last_of_each(values: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether the next value is another, [N]; values are sorted."""
@@ -119,21 +114,26 @@ def codebook_key(codecs: Mapping[str, str]) -> int | None:
     return int(key) if key.isdecimal() else None
 
 
-def pairs_of(
-    cells: NDArray[np.uint16], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-    """Row and cell of each entry, from the cells of tokens."""
-    owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    distinct = np.unique(owners << 16 | cells)  # cells have 16 bits
-    return distinct >> 16, (distinct & ((1 << 16) - 1)).astype(np.uint16)
-
-
 def cell_columns(
-    owners: NDArray[np.int64], cells: NDArray[np.uint16], codebook: Codebook
+    cells: NDArray[np.uint16], offsets: NDArray[np.int64], codebook: Codebook
 ) -> dict[str, Column]:
-    """The arrays of a new segment, from the row and the cell of each entry; rows ascend."""
-    counts = np.bincount(cells, minlength=len(codebook.centroids))
-    entries = Entries(owners.astype(np.int32), cells, np.zeros(len(cells), dtype=np.uint8))
+    """The arrays of a new segment.
+
+    Args:
+        cells: Of each token, [tokens].
+        offsets: Document n owns tokens offsets[n] to offsets[n + 1], [N + 1].
+        codebook: Whose cells they are.
+    """
+    owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    distinct = np.unique(owners << CELL_BITS | cells)
+    terms = (distinct & ((1 << CELL_BITS) - 1)).astype(np.uint16)
+    nothing = np.zeros(len(terms), dtype=np.uint8)
+    entries = Entries((distinct >> CELL_BITS).astype(np.int32), terms, nothing)
+    counts = np.bincount(terms, minlength=len(codebook.centroids))
     indptr, rows, _ = invert(lambda: iter([entries]), counts)
     codec = f"{CELLS_OF}{codebook.key}"
-    return {INDPTR: Column.of(codec, indptr), ROWS: Column.of(codec, rows)}
+    return {
+        INDPTR: Column.of(codec, indptr),
+        ROWS: Column.of(codec, rows),
+        OF_TOKENS: Column.of(codec, cells),
+    }

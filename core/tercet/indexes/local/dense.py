@@ -1,11 +1,13 @@
-"""Dense vectors in a segment: float32 rows, searched by a product over the mapped file."""
+"""Dense vectors in a segment: float32 rows; codes bring candidates where there are many."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tercet.indexes.local.dense_codes import DenseCodes, build_codes, open_codes
 from tercet.indexes.local.segments import Column, Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Shortlist, best_of_all
 from tercet.scoring.dense import inner_product
@@ -13,6 +15,12 @@ from tercet.scoring.dense import inner_product
 NAME, CODEC = "dense", "float32"
 BLOCK_ROWS = 16_384
 """Rows that a copy handles at once."""
+
+CANDIDATES = 200
+"""Rows that codes bring, to be compared exactly."""
+
+LEAST_SHARE = 0.05
+"""A filter asks for more candidates, but not for more than one over this as many."""
 
 Vectors = NDArray[np.float32]
 
@@ -23,24 +31,22 @@ class DenseColumn:
     gathered: ClassVar[int] = 50_000
 
     def __init__(self, segment: Segment) -> None:
+        self._segment = segment
         self._vectors: Vectors = segment.array(NAME, CODEC)  # [rows, E]
 
     @classmethod
     def best(
         cls, parts: Sequence[tuple["DenseColumn", Allowed]], queries: Vectors, depth: int
     ) -> list[list[Shortlist]]:
-        """For each part M shortlists."""
-        return cls.exhaustive(parts, queries, depth)
+        """For each part M shortlists, those of parts with codes by way of them."""
+        return [column._best(queries, depth, allowed) for column, allowed in parts]
 
     @classmethod
     def exhaustive(
         cls, parts: Sequence[tuple["DenseColumn", Allowed]], queries: Vectors, depth: int
     ) -> list[list[Shortlist]]:
         """For each part M shortlists, from a comparison with every row."""
-        return [
-            best_of_all(inner_product(queries, column._vectors), depth, allowed)
-            for column, allowed in parts
-        ]
+        return [column._compare_all(queries, depth, allowed) for column, allowed in parts]
 
     def score(self, queries: Vectors, rows: Rows) -> NDArray[np.float32]:
         """Scores of some rows, [M, R]."""
@@ -60,8 +66,32 @@ class DenseColumn:
     def merge(parts: Sequence[tuple["DenseColumn", Rows]]) -> dict[str, Column]:
         """The arrays of a segment made of rows of others."""
         dim = parts[0][0]._vectors.shape[1]
-        shape = (sum(len(rows) for _, rows in parts), dim)
-        return {NAME: Column(CODEC, np.dtype("<f4"), shape, _pieces(parts))}
+        count = sum(len(rows) for _, rows in parts)
+        vectors = Column(CODEC, np.dtype("<f4"), (count, dim), _pieces(parts))
+        return {NAME: vectors, **build_codes(lambda: _pieces(parts), count, dim)}
+
+    @cached_property
+    def _codes(self) -> DenseCodes | None:
+        return open_codes(self._segment)
+
+    def _best(self, queries: Vectors, depth: int, allowed: Allowed) -> list[Shortlist]:
+        share = 1.0 if allowed is None else float(allowed.mean())
+        limit = int(max(CANDIDATES, 4 * depth) / max(share, LEAST_SHARE))
+        if self._codes is None or limit >= len(self._vectors):
+            return self._compare_all(queries, depth, allowed)
+        candidates, _ = self._codes.candidates(queries, limit)
+        found = []
+        for query, near in zip(queries, candidates, strict=True):
+            rows = near[near >= 0]
+            rows = np.sort(rows if allowed is None else rows[allowed[rows]])
+            if len(rows) < depth:  # the filter lets through what lies elsewhere
+                found += self._compare_all(query[None], depth, allowed)
+            else:
+                found.append(Shortlist(rows, self.score(query[None], rows)[0]).cut(depth))
+        return found
+
+    def _compare_all(self, queries: Vectors, depth: int, allowed: Allowed) -> list[Shortlist]:
+        return best_of_all(inner_product(queries, self._vectors), depth, allowed)
 
 
 def _pieces(parts: Sequence[tuple[DenseColumn, Rows]]) -> Iterator[Vectors]:

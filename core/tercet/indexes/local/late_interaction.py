@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +14,14 @@ from tercet.scoring.products import products
 CANDIDATES = 1000
 """Documents that cells bring."""
 
-FIRST = 64
-"""Candidates that are scored in any case."""
+STEP = 96
+"""Candidates that are scored at once, by their tokens in the query's cells."""
 
-STEP = 32
-"""Candidates that are scored at once after them."""
+MOST = 800
+"""Candidates that are scored at most, or four times as many as are looked for."""
 
-MOST = 400
-"""Candidates that are scored at most, or twice as many as are looked for."""
+FINALISTS = 32
+"""Candidates that are scored by all their tokens, or twice as many as are looked for."""
 
 DEVIATIONS = 2.5
 """A candidate is worth scoring while it may lie so far above what its gain says.
@@ -28,8 +29,17 @@ DEVIATIONS = 2.5
 The distance between scores and gains is measured on the candidates that were scored before.
 """
 
-Score = Callable[[NDArray[np.int64], Rows], Scores]
-"""Exact scores of rows, of which part each."""
+
+class Scorer(Protocol):
+    """Scores rows, given by the part that holds them and their place in it."""
+
+    def near(self, owners: Rows, rows: Rows, cells: NDArray[np.bool_]) -> Scores:
+        """By their tokens in some cells alone, [R]."""
+        ...
+
+    def exact(self, owners: Rows, rows: Rows) -> Scores:
+        """By all their tokens, [R]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,41 +51,48 @@ class CodedPart:
 
 
 def search_cells(
-    parts: Sequence[CodedPart], query: Scores, depth: int, score: Score
+    parts: Sequence[CodedPart], query: Scores, depth: int, scorer: Scorer
 ) -> list[Shortlist]:
     """The best rows of each part for one query; the parts share a codebook.
+
+    Cells bring candidates and an order; their tokens in the query's cells, a fraction of all, tell
+    nearly all of the score; the best are compared in full.
 
     Args:
         parts: The segments.
         query: Token vectors, [Q, E].
         depth: How many rows are looked for.
-        score: Scores candidates by their stored token vectors.
+        scorer: Compares stored token vectors.
     """
-    probes = Probes.of(products(query, parts[0].cells.codebook.centroids))
+    centroids = parts[0].cells.codebook.centroids
+    probes = Probes.of(products(query, centroids))
     limit = max(CANDIDATES, 4 * depth)
     found = [part.cells.candidates(probes, limit, part.allowed) for part in parts]
     owners = np.repeat(np.arange(len(parts)), [len(rows) for rows, _ in found])
     rows = np.concatenate([rows for rows, _ in found])
     gains = np.concatenate([gains for _, gains in found])
     order = np.argsort(-gains, kind="stable")[:limit]
-    scores = _score_while_worth(owners[order], rows[order], gains[order], depth, score)
-    scored = order[: len(scores)]
-    return [
-        Shortlist(rows[scored[owners[scored] == n]], scores[owners[scored] == n])
-        for n in range(len(parts))
-    ]
+    owners, rows = owners[order], rows[order]
+    near = np.zeros(len(centroids), dtype=np.bool_)
+    near[probes.cells] = True
+
+    def score(start: int, stop: int) -> Scores:
+        return scorer.near(owners[start:stop], rows[start:stop], near)
+
+    scores = _score_while_worth(gains[order], depth, score)
+    best = np.argsort(-scores, kind="stable")[: max(FINALISTS, 2 * depth)]
+    owners, rows = owners[best], rows[best]
+    exact = scorer.exact(owners, rows)
+    return [Shortlist(rows[owners == n], exact[owners == n]) for n in range(len(parts))]
 
 
-def _score_while_worth(
-    owners: NDArray[np.int64], rows: Rows, gains: Scores, depth: int, score: Score
-) -> Scores:
+def _score_while_worth(gains: Scores, depth: int, score: Callable[[int, int], Scores]) -> Scores:
     """Score candidates, most promising first, as long as the next may be among the best."""
     scores = np.empty(0, dtype=np.float32)
-    stop = max(FIRST, depth)
-    most = min(len(rows), max(MOST, 2 * depth))
+    stop, most = max(STEP, depth), min(len(gains), max(MOST, 4 * depth))
     while True:
-        start, stop = len(scores), min(stop, most)
-        scores = np.append(scores, score(owners[start:stop], rows[start:stop]))
+        stop = min(stop, most)
+        scores = np.append(scores, score(len(scores), stop))
         if stop == most:
             return scores
         distance = scores - gains[:stop]

@@ -1,7 +1,7 @@
 """Token vectors in a segment: searched by their cells where there are many, else one by one."""
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from tercet.indexes.local.cells import CellLists
 from tercet.indexes.local.late_interaction import CodedPart, search_cells
 from tercet.indexes.local.segments import Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist, best_of_all
-from tercet.indexes.local.tokens import TOKENS, Arrays, Buffer, codec_named
+from tercet.indexes.local.tokens import CELLS, TOKENS, Arrays, Buffer, Residual, codec_named
 from tercet.ragged import ragged_rows
 from tercet.scoring.multi_vector import maxsim_loaded
 
@@ -41,6 +41,8 @@ class MultiVectorColumn:
         self.distortion = 0.0
         if segment.codebook is not None:
             self.cells = CellLists(segment, segment.codebook)
+            if isinstance(codec, Residual):
+                self.arrays[CELLS] = self.cells.of_tokens
             self.distortion = float(segment.array(DISTORTION, DISTORTION_CODEC)[0])
 
     @classmethod
@@ -73,7 +75,30 @@ class MultiVectorColumn:
 
     def score(self, queries: MultiVectors, rows: Rows) -> Scores:
         """Scores of some rows, summed over query tokens, [M, R]."""
+        return self._compare(queries, *ragged_rows(self.offsets, rows))
+
+    def score_near(
+        self, query: MultiVectors, rows: Rows, cells: CellLists, near: NDArray[np.bool_]
+    ) -> Scores:
+        """Scores of some rows by those of their tokens that lie in some of the cells, [R].
+
+        Args:
+            query: Token vectors of one query.
+            rows: Which rows.
+            cells: Those of this segment.
+            near: Which of them count, [K].
+        """
         tokens, offsets = ragged_rows(self.offsets, rows)
+        kept = near[cells.of_tokens[tokens]]
+        kept[offsets[:-1]] = True  # a document without any keeps one
+        counts = np.add.reduceat(kept, offsets[:-1], dtype=np.int64)
+        ends = np.concatenate(([0], np.cumsum(counts)))
+        scores: Scores = self._compare(query, tokens[kept], ends)[0]
+        return scores
+
+    def _compare(
+        self, queries: MultiVectors, tokens: NDArray[np.int64], offsets: NDArray[np.int64]
+    ) -> Scores:
         buffer = Buffer()
 
         def load(start: int, stop: int) -> NDArray[np.float32]:
@@ -112,22 +137,42 @@ def _search_group(
     parts: Sequence[tuple[MultiVectorColumn, Allowed]], query: MultiVectors, depth: int
 ) -> list[Shortlist]:
     """Shortlists of parts with one codebook for one query; all rows are compared where few are."""
-    coded = [CodedPart(column.cells, a) for column, a in parts if column.cells is not None]
-    score = partial(_score, [column for column, _ in parts], query)
-    found = search_cells(coded, query.vectors, depth, score)
+    coded = [(column, column.cells, a) for column, a in parts if column.cells is not None]
+    scorer = _Scorer([(column, cells) for column, cells, _ in coded], query)
+    found = search_cells(
+        [CodedPart(cells, a) for _, cells, a in coded], query.vectors, depth, scorer
+    )
     if sum(len(shortlist.rows) for shortlist in found) < depth:  # others have no cell in common
         return [column._compare_all(query, depth, allowed)[0] for column, allowed in parts]
     return found
 
 
-def _score(
-    columns: Sequence[MultiVectorColumn],
-    query: MultiVectors,
-    owners: NDArray[np.int64],
-    rows: Rows,
-) -> Scores:
-    scores = np.empty(len(rows), dtype=np.float32)
-    for owner in np.unique(owners).tolist():
-        places = np.flatnonzero(owners == owner)
-        scores[places] = columns[owner].score(query, rows[places])[0]
-    return scores
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scorer:
+    """Scores rows of several columns for one query."""
+
+    columns: Sequence[tuple[MultiVectorColumn, CellLists]]
+    query: MultiVectors
+
+    def near(self, owners: Rows, rows: Rows, cells: NDArray[np.bool_]) -> Scores:
+        """By the tokens in some cells alone."""
+        return self._each(
+            owners, rows, lambda c, its, own: c.score_near(self.query, own, its, cells)
+        )
+
+    def exact(self, owners: Rows, rows: Rows) -> Scores:
+        """By all tokens."""
+        return self._each(owners, rows, lambda c, _, own: c.score(self.query, own)[0])
+
+    def _each(
+        self,
+        owners: Rows,
+        rows: Rows,
+        score: Callable[[MultiVectorColumn, CellLists, Rows], Scores],
+    ) -> Scores:
+        scores = np.empty(len(rows), dtype=np.float32)
+        for owner in np.unique(owners).tolist():
+            places = np.flatnonzero(owners == owner)
+            column, cells = self.columns[owner]
+            scores[places] = score(column, cells, rows[places])
+        return scores

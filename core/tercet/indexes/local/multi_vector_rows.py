@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors
-from tercet.indexes.local.cells import cell_columns, pairs_of
+from tercet.indexes.local.cells import cell_columns
 from tercet.indexes.local.codebooks import distortion, nearest_cells
 from tercet.indexes.local.context import Context
 from tercet.indexes.local.multi_vector import (
@@ -19,15 +19,14 @@ from tercet.indexes.local.multi_vector import (
     OFFSETS_CODEC,
     MultiVectorColumn,
 )
-from tercet.indexes.local.pooling import pooled
 from tercet.indexes.local.segments import Column
 from tercet.indexes.local.shortlists import Rows
 from tercet.indexes.local.tokens import Residual, TokenCodec, codec_for
+from tercet.indexes.pooling import pooled
+from tercet.ragged import ragged_rows
 
 BLOCK_ROWS = 256
 """Documents that a copy handles at once."""
-
-Pairs = tuple[NDArray[np.int64], NDArray[np.uint16]]
 
 
 def store_tokens(vectors: MultiVectors, context: Context) -> dict[str, Column]:
@@ -45,7 +44,7 @@ def store_tokens(vectors: MultiVectors, context: Context) -> dict[str, Column]:
     if codebook is not None and cells is not None:
         fit = np.asarray([distortion(vectors.vectors, cells, codebook.centroids)])
         columns[DISTORTION] = Column.of(DISTORTION_CODEC, fit)
-        columns |= cell_columns(*pairs_of(cells, offsets), codebook)
+        columns |= cell_columns(cells, offsets, codebook)
     return columns
 
 
@@ -71,16 +70,9 @@ def merge_tokens(
     if codebook is not None:
         total = sum(m.distortion * float(m.lengths.sum()) for m in moved)
         columns[DISTORTION] = Column.of(DISTORTION_CODEC, np.asarray([total / max(tokens, 1)]))
-        starts = np.cumsum([0, *(len(m.rows) for m in moved)])
-        owners = [m.pairs[0] + start for m, start in zip(moved, starts.tolist(), strict=False)]
-        cells = np.concatenate([m.pairs[1] for m in moved])
-        columns |= cell_columns(*_by_row(np.concatenate(owners), cells), codebook)
+        cells = np.concatenate([m.cells for m in moved])
+        columns |= cell_columns(cells, offsets, codebook)
     return columns
-
-
-def _by_row(owners: NDArray[np.int64], cells: NDArray[np.uint16]) -> Pairs:
-    order = np.argsort(owners, kind="stable")
-    return owners[order], cells[order]
 
 
 def _pieces(moved: Sequence["_Moved"], name: str) -> Iterator[NDArray[Any]]:
@@ -109,16 +101,12 @@ class _Moved:
         return int(self.column.decode_tokens(np.empty(0, dtype=np.int64)).shape[1])
 
     @cached_property
-    def pairs(self) -> Pairs:
-        """Place in `rows` and cell of each entry of the cells."""
-        if self._keeps_cells and self.column.cells is not None:
-            return self.column.cells.pairs(self.rows, len(self.column.offsets) - 1)
-        offsets = np.concatenate(([0], np.cumsum(self.lengths)))
-        return pairs_of(self.cells, offsets)
-
-    @cached_property
     def cells(self) -> NDArray[np.uint16]:
-        """The cell of each token, found anew."""
+        """The cell of each token, found anew where it is one of another codebook."""
+        if self._keeps_cells and self.column.cells is not None:
+            tokens, _ = ragged_rows(self.column.offsets, self.rows)
+            kept: NDArray[np.uint16] = self.column.cells.of_tokens[tokens]
+            return kept
         found = [np.empty(0, dtype=np.uint16)]
         if self.context.codebook is not None:
             centroids = self.context.codebook.centroids

@@ -14,7 +14,7 @@ Vectors = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
 Cells = NDArray[np.uint16]
 
-TOKENS, SCALES, CENTROIDS = (f"multi_vector.{name}" for name in ("tokens", "scales", "centroids"))
+TOKENS, SCALES, CELLS = (f"multi_vector.{name}" for name in ("tokens", "scales", "cells"))
 LARGEST = float(np.finfo(np.float16).max)
 LARGEST_INT8 = 127
 BYTE: np.dtype[Any] = np.dtype("u1")
@@ -166,7 +166,7 @@ class Residual:
     @property
     def dtypes(self) -> Mapping[str, np.dtype[Any]]:
         """Element types of its arrays."""
-        return {TOKENS: BYTE, SCALES: np.dtype("<f4"), CENTROIDS: np.dtype("<u2")}
+        return {TOKENS: BYTE, SCALES: np.dtype("<f4")}
 
     def width(self, dim: int) -> int:
         """Bytes of a token."""
@@ -189,11 +189,10 @@ class Residual:
         return {
             TOKENS: self._packed(codes.astype(np.uint8)),
             SCALES: scales.astype(np.float32),
-            CENTROIDS: cells,
         }
 
     def decode(self, arrays: Mapping[str, NDArray[Any]], buffer: Buffer) -> Vectors:
-        """Arrays to token vectors."""
+        """Arrays to token vectors; `CELLS` are those of the segment."""
         packed = arrays[TOKENS]
         dim = self.codebook.centroids.shape[1]
         table = self._table()  # [256, numbers of a byte]
@@ -202,7 +201,7 @@ class Residual:
         values = values[:, :dim]
         np.multiply(values, self.codebook.spread, out=values)
         np.multiply(values, arrays[SCALES][:, None], out=values)
-        np.add(values, self.codebook.centroids[arrays[CENTROIDS]], out=values)
+        np.add(values, self.codebook.centroids[arrays[CELLS]], out=values)
         return values
 
     def _packed(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
