@@ -28,6 +28,9 @@ from tercet.indexes.local import compaction, folder, segments, writer
 from tercet.indexes.local.lock import WriterLock
 from tercet.testing import HashEncoder
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+"""Python 3.12 warns of a fork beside threads; the children here take none of their locks."""
+
 ENCODER = HashEncoder(dense_dim=8, multi_vector_dim=4)
 
 

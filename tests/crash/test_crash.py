@@ -14,6 +14,9 @@ import pytest
 from killing import POINTS, crash
 from workload import State, open_index
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+"""Python 3.12 warns of a fork beside threads; the children here take none of their locks."""
+
 ROUNDS = 40
 """So many scripts may end without coming to a point before something is wrong."""
 

@@ -16,6 +16,9 @@ from workload import State, held, open_index, script, verify
 
 from tercet.errors import IndexReadOnlyError, TercetIndexError
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+"""Python 3.12 warns of a fork beside threads; the children here take none of their locks."""
+
 FULL = OSError(errno.ENOSPC, "No space left on device")
 FAILED = OSError(errno.EIO, "Input/output error")
 REFUSED = PermissionError(errno.EACCES, "Permission denied")
