@@ -159,6 +159,18 @@ def test_a_filter_restricts_candidates_and_not_recall(index: Index) -> None:
     assert all(hit.document.metadata["n"] >= 400 for ranking in found for hit in ranking)
 
 
+def test_measure_compares_a_search_with_the_exact_one(index: Index) -> None:
+    measured = index.measure(asked(vectors(6, 3)), k=10)  # type: ignore[attr-defined]
+    found = measured[Representation.MULTI_VECTOR]
+    assert list(measured) == [Representation.MULTI_VECTOR]
+    assert 0.9 <= found.recall <= 1.0
+    assert found.seconds > 0
+    assert found.exact_seconds > 0
+    index.clear()
+    empty = index.measure(asked(vectors(1, 3)))  # type: ignore[attr-defined]
+    assert empty[Representation.MULTI_VECTOR].recall == 1.0
+
+
 def test_more_hits_than_candidates_compares_everything(index: Index) -> None:
     ranking = index.search(asked(vectors(1, 3)), k=800, plan="multi_vector")[0]
     assert len(ranking) == 800

@@ -1,7 +1,7 @@
 """The embedded index: a folder on a local disk, one writer at a time, any number of readers."""
 
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
@@ -23,6 +23,7 @@ from tercet.indexes.local.check import CheckReport, check
 from tercet.indexes.local.compaction import compact, merge_small, train_large
 from tercet.indexes.local.faults import missing_segment
 from tercet.indexes.local.folder import Opened, forget_creation, open_folder
+from tercet.indexes.local.quality import Measurement, measure
 from tercet.indexes.local.rows import content_hash, ids_of, numbers_of, stored_hashes
 from tercet.indexes.local.search import LocalReader
 from tercet.indexes.local.shortlists import Rows
@@ -192,6 +193,23 @@ class LocalIndex(Index):
             representations=self._representations,
             disk=catalogue + _bytes_of(self._folder.glob("segments/*")),
             waiting=waiting,
+        )
+
+    def measure(self, queries: Embeddings, *, k: int = 10) -> Mapping[Representation, Measurement]:
+        """What a search finds of the exact top k, and how long both take, in each stored view.
+
+        Args:
+            queries: Views of M queries, real ones at best.
+            k: How many hits are compared.
+        """
+        views = [view for view in queries.representations if view in self._representations]
+        own = Embeddings(
+            **{view.value: getattr(queries, view.value) for view in views},
+            model_id=queries.model_id,
+        )
+        return measure(
+            own,
+            lambda query, view, exact: self.search(query, k=k, plan=view.value, exact=exact)[0],
         )
 
     def compact(self) -> None:

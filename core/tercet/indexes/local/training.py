@@ -16,11 +16,11 @@ LARGE_DOCUMENTS = 2000
 LARGE_TOKENS = 100_000
 """A collection with fewer documents or token vectors is searched exactly."""
 
-DRIFT = 4 / 3
+DRIFT = 1.2
 """By so much 1 - cosine between tokens and centroids may grow until `compact` trains anew.
 
-That is what a codebook of a quarter of the cells loses (0.070 to 0.093 on gte-small's tokens of
-scifact-en): the point from which on the cells' candidates get worse measurably.
+A codebook of a quarter of the cells loses a third (0.070 to 0.093 on gte-small's tokens of
+scifact-en), and candidates with it; so this is about what half the cells would lose.
 """
 
 SEED = 0
