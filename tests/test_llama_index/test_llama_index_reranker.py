@@ -189,7 +189,7 @@ async def test_stored_vectors_serve_where_the_index_has_the_same_text(
 ) -> None:
     counting = CountingEncoder()
     store = TercetVectorStore.from_defaults(animals, encoder=counting)
-    changed = TextNode(id_="cat", text="an owl at night, changed")
+    changed = TextNode(id_="cat", text="a cat at night")
     given = [NodeWithScore(node=node) for node in [changed, *animals[1:]]]
     plain = TercetRerank(encoder=HashEncoder(), top_n=5, index=None).postprocess_nodes(
         given, query_str=QUERY
@@ -202,9 +202,10 @@ async def test_stored_vectors_serve_where_the_index_has_the_same_text(
     ):
         assert [best.node for best in found] == [best.node for best in plain]
         assert [best.score for best in found] == pytest.approx(
-            [best.score for best in plain], abs=1e-3
+            [best.score for best in plain],
+            abs=1e-2,  # an index may round what it stores
         )
-    assert counting.seen == ["an owl at night, changed"] * 2
+    assert counting.seen == ["a cat at night"] * 2
 
 
 def test_an_index_or_a_plan_that_does_not_fit_is_refused_at_once(

@@ -241,7 +241,7 @@ def test_a_temporary_index_is_persisted_as_a_copy_that_may_move(
     assert ids(again) == ["ant", "cod", "dog", "owl"]
     best = again.query(asked)
     assert (best.ids or [])[0] == (before.ids or [])[0] == "owl"
-    assert (best.similarities or [])[0] == pytest.approx((before.similarities or [])[0], abs=1e-3)
+    assert (best.similarities or [])[0] == pytest.approx((before.similarities or [])[0], abs=1e-2)
     again.retriever.close()
 
 
