@@ -23,7 +23,7 @@ MOST = 800
 FINALISTS = 32
 """Candidates that are scored by all their tokens, or twice as many as are looked for."""
 
-DEVIATIONS = 2.5
+DEVIATIONS = 2.25
 """A candidate is worth scoring while it may lie so far above what its gain says.
 
 The distance between scores and gains is measured on the candidates that were scored before.

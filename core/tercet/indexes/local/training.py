@@ -16,7 +16,7 @@ LARGE_DOCUMENTS = 2000
 LARGE_TOKENS = 100_000
 """A collection with fewer documents or token vectors is searched exactly."""
 
-DRIFT = 1.2
+DRIFT = 1.15
 """By so much 1 - cosine between tokens and centroids may grow until `compact` trains anew.
 
 A codebook of a quarter of the cells loses a third (0.070 to 0.093 on gte-small's tokens of
