@@ -14,6 +14,7 @@ from tercet.embeddings import Embeddings, EncoderSpec, Representation
 from tercet.encoding.options import EncoderOptions
 from tercet.encoding.reporting import REMEDIES
 from tercet.encoding.streaming import Role
+from tercet.encoding.threads import wait_briefly
 from tercet.errors import check_texts
 from tercet.progress import progress
 
@@ -127,6 +128,7 @@ class Encoder:
             mcls_attention=mcls_attention,
             on_truncation=on_truncation,
         )
+        wait_briefly()
         from tercet.encoding.checkpoint import Checkpoint  # noqa: PLC0415  slow to import
         from tercet.encoding.pipeline import Pipeline  # noqa: PLC0415  slow to import
 
