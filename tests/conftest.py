@@ -1,7 +1,25 @@
 """No test reaches a hub: whatever asks for one fails at once."""
 
 import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from qdrant_servers import QdrantServer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny models: threads only wait for each other
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@pytest.fixture(scope="session")
+def qdrant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantServer]:
+    """A real Qdrant server for all tests that ask for one."""
+    with QdrantServer(tmp_path_factory.mktemp("qdrant")) as server:
+        yield server
+
+
+@pytest.fixture
+def qdrant_address(qdrant_server: QdrantServer) -> Callable[[], str]:
+    """Makes addresses of collections that no other test uses."""
+    return lambda: f"qdrant://{qdrant_server.host}/test-{uuid.uuid4().hex}"

@@ -14,6 +14,7 @@
         ├── IndexLocked          another writer holds the index
         ├── IndexNotFoundError   there is no index
         ├── IndexReadOnlyError   the index was opened for reading, or cannot be written
+        ├── IndexUnreachableError  the server that holds the index does not answer
         └── ModelMismatchError   the index holds another model's vectors
 
 Wrong arguments are the built-in `TypeError` and `ValueError`. A message says what was asked, what
@@ -85,6 +86,10 @@ class IndexNotFoundError(TercetIndexError, FileNotFoundError):
 
 class IndexReadOnlyError(TercetIndexError):
     """The index was opened for reading only, or its folder cannot be written."""
+
+
+class IndexUnreachableError(TercetIndexError, ConnectionError):
+    """The server that holds the index does not answer."""
 
 
 class ModelMismatchError(TercetIndexError, ValueError):

@@ -21,6 +21,7 @@ from tercet.errors import (
 )
 from tercet.filters import F
 from tercet.indexes.base import Index
+from tercet.indexes.storage import Storage
 from tercet.plans import NAMED_PLANS, Plan, deepened, resolve_plan
 from tercet.testing import HashEncoder
 
@@ -31,15 +32,18 @@ WORDS = ["cat", "dog", "mat", "sun", "moon", "star", "tree", "river", "stone", "
 WORDS += ["snow", "wind", "fire", "leaf", "root"]
 
 
-@pytest.fixture(params=["file"])
+@pytest.fixture(params=["file", "qdrant"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An address for each engine."""
-    return {"file": str(tmp_path / "index")}[request.param]
+    if request.param == "qdrant":
+        made: str = request.getfixturevalue("qdrant_address")()
+        return made
+    return str(tmp_path / "index")
 
 
 @pytest.fixture
 def index(where: str) -> Iterator[Index]:
-    with Index.open(where, spec=ENCODER.spec) as opened:
+    with Index.open(where, spec=ENCODER.spec, storage=Storage(tokens="float16")) as opened:
         yield opened
 
 
@@ -165,7 +169,7 @@ def test_late_interaction_alone_is_shown_as_the_model_has_it(
 ) -> None:
     spec = replace(ENCODER.spec, reduction=reduction)
     query = ENCODER.encode_queries(["cat dog sun"])
-    with Index.open(where, spec=spec) as index:
+    with Index.open(where, spec=spec, storage=Storage(tokens="float16")) as index:
         docs = fill(index, 20)
         raw = brute_scores(query, encoded(docs))[MULTI_VECTOR]
         for plan in ("multi_vector", "dense>multi_vector"):
@@ -645,12 +649,13 @@ def test_a_closed_index_says_so(where: str) -> None:
         len(index)
 
 
-def test_stats_count(index: Index) -> None:
+def test_stats_count(index: Index, where: str) -> None:
     fill(index, 50)
     index.delete(["d0001"])
     stats = index.stats()
-    assert (stats.documents, stats.tombstones) == (49, 1)
-    assert stats.generation == 3
+    assert stats.documents == 49
+    if "://" not in where:  # a server keeps both numbers to itself
+        assert (stats.tombstones, stats.generation) == (1, 3)
     assert stats.bytes["dense"] >= 49 * 24 * 4
     assert stats.spec == ENCODER.spec
     assert stats.representations == tuple(Representation)

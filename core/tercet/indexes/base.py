@@ -39,7 +39,11 @@ from tercet.indexes.storage import Storage
 from tercet.plans import Plan, deepened, resolve_plan
 from tercet.ranking import Hit, Ranking
 
-ENGINES = {"file": "tercet.indexes.local.index:LocalIndex"}
+ENGINES = {
+    "file": "tercet.indexes.local.index:LocalIndex",
+    "qdrant": "tercet.indexes.qdrant.index:QdrantIndex",
+    "qdrant+https": "tercet.indexes.qdrant.index:QdrantIndex",
+}
 """The engines: scheme of the address to class, imported when the scheme is asked for."""
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -221,6 +225,8 @@ class Index(ABC):
             ]
             ids = dict.fromkeys(id_ for cut in cuts for id_, _, _ in cut)
             documents = reader.documents(list(ids))
+        # Where reading is not one consistent look, a candidate may have gone meanwhile.
+        there = [[hit for hit in cut if hit[0] in documents] for cut in cuts]
         return [
             Ranking(
                 tuple(
@@ -228,7 +234,7 @@ class Index(ABC):
                     for rank, (id_, score, scores) in enumerate(cut, start=1)
                 )
             )
-            for cut in cuts
+            for cut in there
         ]
 
     def score(

@@ -1,5 +1,6 @@
 """What an index refuses before an engine sees it."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
 from tercet.errors import MissingViewError, ModelMismatchError, check_texts
+from tercet.filters import PARENT
 
 Dimensions = Mapping[Representation, int]
 """E of each view that has one, as far as it is known."""
@@ -157,6 +159,40 @@ def check_views(
         )
 
 
+def chosen_views(
+    spec: EncoderSpec, representations: Sequence[Representation] | None
+) -> tuple[Representation, ...]:
+    """The views that a new index stores, in their order.
+
+    Raises:
+        MissingViewError: The model makes none of them, or one was asked for that it does not make.
+    """
+    if representations is None:
+        return spec.representations
+    missing = [view for view in representations if view not in spec.representations]
+    if missing or not representations:
+        raise MissingViewError(
+            f"an index of {', '.join(representations) or 'no view'} was asked for; "
+            f"{spec.source or spec.family} makes {', '.join(spec.representations)}"
+        )
+    return tuple(view for view in Representation if view in representations)
+
+
+def check_stored_views(
+    asked: Sequence[Representation] | None, stored: Sequence[Representation], *, where: str
+) -> None:
+    """Refuse to open an index for other views than it stores.
+
+    Raises:
+        ValueError: Other views.
+    """
+    if asked is not None and set(asked) != set(stored):
+        raise ValueError(
+            f"the index at {where} stores {', '.join(stored)}; it was opened for "
+            f"{', '.join(asked)}: open it without representations="
+        )
+
+
 def check_dimensions(embeddings: Embeddings, dimensions: Dimensions, *, name: str) -> None:
     """Refuse vectors of another length than the index's.
 
@@ -170,6 +206,16 @@ def check_dimensions(embeddings: Embeddings, dimensions: Dimensions, *, name: st
                 f"{view} vectors of this index have {expected} dimensions, those of the {name} "
                 f"{found}: encode them with the model of the index"
             )
+
+
+def warn_of_unknown(fields: Sequence[str]) -> None:
+    """Warn of fields that a filter names and no document has, if there are any.
+
+    `$parent` is none of them: there may just be no chunks, and it cannot be misspelt.
+    """
+    if unknown := [field for field in fields if field != PARENT]:
+        names = ", ".join(map(repr, unknown))
+        warnings.warn(f"the filter names {names}, which no document of the index has", stacklevel=3)
 
 
 def check_vectors(

@@ -1,7 +1,6 @@
 """The folder of an embedded index: created, or opened the way that its permissions allow."""
 
 import os
-from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,14 @@ from tercet.embeddings import EncoderSpec, Representation
 from tercet.errors import (
     IndexNotFoundError,
     IndexReadOnlyError,
-    MissingViewError,
     TercetIndexError,
 )
-from tercet.indexes.checks import check_same_model, spec_dimensions
+from tercet.indexes.checks import (
+    check_same_model,
+    check_stored_views,
+    chosen_views,
+    spec_dimensions,
+)
 from tercet.indexes.local.catalog import (
     FORMAT,
     Connections,
@@ -75,7 +78,7 @@ def open_folder(
     """
     created = spec is not None and not read_only and not _is_index(folder, timeout=timeout)
     if spec is not None and created:
-        views = _chosen(spec, representations)
+        views = chosen_views(spec, representations)
         _create(folder, spec=spec, views=views, storage=storage or Storage(), timeout=timeout)
     if not (folder / CATALOG).is_file():
         raise _not_found(folder)
@@ -224,11 +227,7 @@ def _meta(
         meta = read_meta(connection)
     if spec is not None:
         check_same_model(spec, meta.spec, where=str(folder))
-    if representations is not None and set(representations) != set(meta.representations):
-        raise ValueError(
-            f"the index at {folder} stores {', '.join(meta.representations)}; it was opened for "
-            f"{', '.join(representations)}: open it without representations="
-        )
+    check_stored_views(representations, meta.representations, where=str(folder))
     return meta
 
 
@@ -238,20 +237,6 @@ def _check_storage(folder: Path, asked: Storage | None, found: Storage) -> None:
             f"the index at {folder} was created with {found}; it was opened with {asked}: open it "
             "without storage="
         )
-
-
-def _chosen(
-    spec: EncoderSpec, representations: Sequence[Representation] | None
-) -> tuple[Representation, ...]:
-    if representations is None:
-        return spec.representations
-    missing = [view for view in representations if view not in spec.representations]
-    if missing or not representations:
-        raise MissingViewError(
-            f"an index of {', '.join(representations) or 'no view'} was asked for; "
-            f"{spec.source or spec.family} makes {', '.join(spec.representations)}"
-        )
-    return tuple(view for view in Representation if view in representations)
 
 
 def _not_found(folder: Path) -> IndexNotFoundError:

@@ -17,6 +17,7 @@ from tercet.errors import IndexReadOnlyError, check_texts
 from tercet.filters import Expression, Filter, parse_filter
 from tercet.indexes.base import Index
 from tercet.indexes.checks import Dimensions, check_documents
+from tercet.indexes.content import content_hash
 from tercet.indexes.local.backup import backup
 from tercet.indexes.local.catalog import Connections, read_generation, read_meta
 from tercet.indexes.local.check import CheckReport, check
@@ -24,7 +25,7 @@ from tercet.indexes.local.compaction import compact, merge_small, train_large
 from tercet.indexes.local.faults import missing_segment
 from tercet.indexes.local.folder import Opened, forget_creation, open_folder
 from tercet.indexes.local.quality import Measurement, measure
-from tercet.indexes.local.rows import content_hash, ids_of, numbers_of, stored_hashes
+from tercet.indexes.local.rows import ids_of, numbers_of, stored_hashes
 from tercet.indexes.local.search import LocalReader
 from tercet.indexes.local.shortlists import Rows
 from tercet.indexes.local.snapshot import Snapshot, Snapshots

@@ -21,20 +21,6 @@ Places = Sequence[tuple[int, int]]
 """Segments by their keys, and rows in them."""
 
 
-def content_hash(document: Document, document_id: str | None) -> bytes:
-    """Hash of all that a document holds, and of what encoded it."""
-    fields = [
-        document_id,
-        document.text,
-        document.header,
-        document.parent,
-        dict(document.metadata),
-        dict(document.private),
-    ]
-    content = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).digest()
-
-
 def row_hash(values: Iterable[str | bytes | int | float | None]) -> bytes:
     """Hash of a stored row, of every byte in it."""
     stored = b""

@@ -12,8 +12,9 @@ from tercet.filters import Expression
 from tercet.fusion import Candidates
 from tercet.indexes.local.rows import fetch_documents, ids_of, numbers_of
 from tercet.indexes.local.selection import select, warn_of_unknown_fields
-from tercet.indexes.local.shortlists import NEAR, Rows, Scores, Shortlist
+from tercet.indexes.local.shortlists import Rows, Scores, Shortlist
 from tercet.indexes.local.snapshot import Snapshot
+from tercet.indexes.ties import level
 from tercet.plans import Plan
 
 SCORES_AT_ONCE = 1 << 23
@@ -113,22 +114,6 @@ class LocalReader:
         missing = np.isnan(scores)
         scores[missing] = self.snapshot.score(view, query, rows[missing])[0]
         return scores
-
-
-def level(scores: Scores) -> Scores:
-    """The scores, those that differ by no more than rounding made equal."""
-    order = np.argsort(-scores, kind="stable")
-    descending = scores[order]
-    step = NEAR * float(np.abs(descending).max(initial=0.0))
-    near = descending[:-1] - descending[1:] <= step
-    if not near.any():
-        return scores
-    for place in np.flatnonzero(near).tolist():
-        if descending[place] - descending[place + 1] <= step:
-            descending[place + 1] = descending[place]
-    levelled = np.empty_like(scores)
-    levelled[order] = descending
-    return levelled
 
 
 def _best(shortlist: Shortlist, ids: dict[int, str], depth: int) -> Rows:

@@ -5,13 +5,13 @@ kept with the snapshot. `and`, `or` and `not` join the sets of rows.
 """
 
 import sqlite3
-import warnings
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.documents import replace_lone_surrogates
 from tercet.filters import And, Comparison, Expression, Not, Or, fields_of
+from tercet.indexes.checks import warn_of_unknown
 from tercet.indexes.local.fields import Query, between, queries_of
 from tercet.indexes.local.shortlists import Rows
 from tercet.indexes.local.snapshot import Snapshot
@@ -38,9 +38,7 @@ def warn_of_unknown_fields(connection: sqlite3.Connection, expression: Expressio
         for name in map(replace_lone_surrogates, fields_of(expression))
         if connection.execute(query, (name,)).fetchone() is None
     ]
-    if unknown:
-        names = ", ".join(map(repr, unknown))
-        warnings.warn(f"the filter names {names}, which no document of the index has", stacklevel=2)
+    warn_of_unknown(unknown)
 
 
 def _passing(connection: sqlite3.Connection, snapshot: Snapshot, expression: Expression) -> Mask:

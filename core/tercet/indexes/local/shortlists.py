@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import Representation
-
-NEAR = 1e-6
-"""Scores this near, relative to the largest, are equal: a matrix product rounds by place."""
+from tercet.indexes.ties import NEAR
 
 GROUPS = 16
 """Groups for each score that is looked for, of which only the best one counts."""

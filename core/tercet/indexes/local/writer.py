@@ -17,6 +17,7 @@ from tercet.documents import AddReport, Document
 from tercet.embeddings import Embeddings, Representation
 from tercet.filters import Expression
 from tercet.indexes.checks import check_dimensions, dimensions_of
+from tercet.indexes.content import content_hash
 from tercet.indexes.local.catalog import Connections, learn_dimensions, next_generation
 from tercet.indexes.local.columns import STORE
 from tercet.indexes.local.context import Context
@@ -25,7 +26,6 @@ from tercet.indexes.local.lock import WriterLock
 from tercet.indexes.local.readers import oldest_read
 from tercet.indexes.local.rows import (
     Places,
-    content_hash,
     insert_documents,
     keys_of,
     next_key,

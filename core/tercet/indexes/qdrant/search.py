@@ -1,0 +1,231 @@
+"""Search on the server: batches of requests, scores of given documents, filters, documents."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import QdrantClient, models
+
+from tercet.documents import Document
+from tercet.embeddings import Embeddings, Representation
+from tercet.filters import Comparison, Expression, fields_of, matches
+from tercet.fusion import Candidates
+from tercet.indexes.checks import warn_of_unknown
+from tercet.indexes.qdrant.conditions import compile_filter, names_filter
+from tercet.indexes.qdrant.connection import Connection
+from tercet.indexes.qdrant.oversized import check_queries
+from tercet.indexes.qdrant.points import DOCUMENT, document_of, points_of, vectors_of
+from tercet.indexes.qdrant.requests import EXACTLY, Asking, Found, Limits, Vectors
+from tercet.plans import Plan
+
+QUERIES_AT_ONCE = 16
+"""Queries of a request."""
+
+POINTS_AT_ONCE = 1000
+"""Points of a request that names them or brings their ids."""
+
+DOCUMENTS_AT_ONCE = 128
+"""Points of an answer that brings texts or vectors."""
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class QdrantReader:
+    """A look at a collection; what others write meanwhile may be in it or not.
+
+    Attributes:
+        connection: To the server.
+        shards: Parts of the collection; 0 where there is none yet.
+        known: Fields that some document had, so that nobody need ask again.
+    """
+
+    connection: Connection
+    shards: int
+    known: set[str] = field(default_factory=set)
+
+    @property
+    def _name(self) -> str:
+        return self.connection.address.collection
+
+    def collect(
+        self, queries: Embeddings, plan: Plan, *, filter: Expression | None, exact: bool
+    ) -> list[Candidates]:
+        """The union of the plan's candidate lists for each query, scored in all its views."""
+        check_queries(queries)
+        asking = Asking(plan, self.condition(filter), exact, self.shards)
+        if not self.shards:
+            return [
+                Found({}, {v: {} for v in plan.views}).candidates(plan) for _ in range(len(queries))
+            ]
+        vectors = vectors_of(queries, plan.views)
+        points = self.count(None)
+        found: list[Candidates] = []
+        for start in range(0, len(vectors), QUERIES_AT_ONCE):
+            found += self._collect(asking, vectors[start : start + QUERIES_AT_ONCE], points)
+        return found
+
+    def score(
+        self, queries: Embeddings, views: Sequence[Representation], ids: Sequence[str]
+    ) -> dict[Representation, Scores]:
+        """Exact scores of given documents, [M, N] a view."""
+        points = points_of(ids)
+        there = self.stored([*points]) if points else {}
+        missing = [id_ for id_ in ids if id_ not in {points[point] for point in there}]
+        if missing:
+            raise missing_documents(missing, ids)
+        place = {id_: point for point, id_ in points.items()}
+        vectors = vectors_of(queries, views)
+        scores = {view: np.zeros((len(queries), len(ids)), dtype=np.float32) for view in views}
+        for n, query in enumerate(vectors):
+            found = self._scores(query, [*points])
+            for view, by_point in found.items():
+                scores[view][n] = [by_point.get(place[id_], 0.0) for id_ in ids]
+        return scores
+
+    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
+        """The documents found, by id."""
+        points = points_of(ids)
+        return {
+            points[str(record.id)]: document_of(record.payload or {})
+            for record in self.records([*points], payload=DOCUMENT)
+        }
+
+    def records(
+        self, points: Sequence[str], *, payload: Sequence[str] = (), vectors: bool = False
+    ) -> Iterator[models.Record]:
+        """The points that are there."""
+        if not self.shards:
+            return
+        at_once = DOCUMENTS_AT_ONCE if vectors or "text" in payload else POINTS_AT_ONCE
+        for start in range(0, len(points), at_once):
+            some = [*points[start : start + at_once]]
+            yield from self._retrieve(some, [*payload] or False, vectors=vectors)
+
+    def stored(self, points: Sequence[str]) -> dict[str, str]:
+        """Content hashes of the points that are there, by point."""
+        return {
+            str(record.id): (record.payload or {}).get("content", "")
+            for record in self.records(points, payload=["content"])
+        }
+
+    def scroll(
+        self,
+        condition: models.Filter | None,
+        *,
+        payload: Sequence[str],
+        vectors: bool = False,
+    ) -> Iterator[list[models.Record]]:
+        """The points that pass, page by page."""
+        at_once = DOCUMENTS_AT_ONCE if vectors or "text" in payload else POINTS_AT_ONCE
+        after: models.ExtendedPointId | None = None
+        while self.shards:
+            asked = partial(
+                QdrantClient.scroll,
+                collection_name=self._name,
+                scroll_filter=condition,
+                limit=at_once,
+                offset=after,
+                with_payload=[*payload],
+                with_vectors=vectors,
+            )
+            page, after = self.connection.call(asked)
+            if page:
+                yield page
+            if after is None:
+                return
+
+    def count(self, condition: models.Filter | None) -> int:
+        """How many points pass."""
+        if not self.shards:
+            return 0
+        return self.connection.call(
+            lambda client: client.count(self._name, count_filter=condition, exact=True).count
+        )
+
+    def condition(self, expression: Expression | None) -> models.Filter | None:
+        """The filter of a server; warns of fields that no document has."""
+        if expression is None:
+            return None
+        self._warn_of_unknown_fields(expression)
+        return compile_filter(expression, self._settled)
+
+    def _settled(self, condition: models.Filter, comparison: Comparison) -> list[str]:
+        """Points of a filter whose documents pass a comparison, looked at one by one."""
+        found = []
+        for page in self.scroll(condition, payload=DOCUMENT):
+            for record in page:
+                document = document_of(record.payload or {})
+                if matches(comparison, document.metadata, parent=document.parent):
+                    found.append(str(record.id))
+        return found
+
+    def _warn_of_unknown_fields(self, expression: Expression) -> None:
+        for name in fields_of(expression):
+            if name not in self.known and self.count(names_filter(name)):
+                self.known.add(name)
+        unknown = [name for name in fields_of(expression) if name not in self.known]
+        if unknown and self.count(None):
+            warn_of_unknown(unknown)
+
+    def _collect(self, asking: Asking, vectors: Sequence[Vectors], points: int) -> list[Candidates]:
+        """Candidates for a few queries; lists that end in a tie are asked for once more, deeper."""
+        limits: list[Limits] = [asking.limits(points)] * len(vectors)
+        found: dict[int, Found] = {}
+        while open_ := [n for n in range(len(vectors)) if n not in found]:
+            answers = self._ask(asking, [(vectors[n], limits[n]) for n in open_])
+            for n, answer in zip(open_, answers, strict=True):
+                unsettled = answer.unsettled(asking, limits[n])
+                if unsettled:
+                    doubled = {view: 2 * limits[n][view] for view in unsettled}
+                    limits[n] = {**limits[n], **doubled}
+                else:
+                    found[n] = answer
+        return [found[n].candidates(asking.plan) for n in range(len(vectors))]
+
+    def _ask(self, asking: Asking, queries: Sequence[tuple[Vectors, Limits]]) -> list[Found]:
+        requests = [r for vectors, limits in queries for r in asking.requests(vectors, limits)]
+        answers = iter(self._answers(requests))
+        views = len(asking.plan.views)
+        return [Found.of(asking, [*islice(answers, views)]) for _ in queries]
+
+    def _answers(self, requests: Sequence[models.QueryRequest]) -> list[models.QueryResponse]:
+        return self.connection.call(lambda client: client.query_batch_points(self._name, requests))
+
+    def _retrieve(
+        self, points: Sequence[str], payload: Literal[False] | list[str], *, vectors: bool
+    ) -> list[models.Record]:
+        return self.connection.call(
+            lambda client: client.retrieve(
+                self._name, [*points], with_payload=payload, with_vectors=vectors
+            )
+        )
+
+    def _scores(
+        self, query: Vectors, points: Sequence[str]
+    ) -> dict[Representation, dict[str, float]]:
+        found: dict[Representation, dict[str, float]] = {view: {} for view in query}
+        for start in range(0, len(points), POINTS_AT_ONCE):
+            some = [*points[start : start + POINTS_AT_ONCE]]
+            only = models.Filter(must=[models.HasIdCondition(has_id=[*some])])
+            requests = [
+                models.QueryRequest(
+                    query=vector, using=view.value, filter=only, params=EXACTLY, limit=len(some)
+                )
+                for view, vector in query.items()
+            ]
+            for view, answer in zip(query, self._answers(requests), strict=True):
+                found[view].update({str(point.id): point.score for point in answer.points})
+        return found
+
+
+def missing_documents(missing: Sequence[str], asked: Sequence[str]) -> LookupError:
+    """What to say where documents are not there."""
+    return LookupError(
+        f"{len(missing)} of {len(asked)} documents are not in the index; the first is "
+        f"{missing[0]!r}"
+    )
