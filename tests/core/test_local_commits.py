@@ -432,7 +432,8 @@ def test_a_rollback_that_fails_is_said_and_its_connection_not_used_again(
             return self._real.execute(sql, *values)
 
     connect = connections._connect
-    connections._idle.clear()
+    while connections._idle:
+        connections._idle.pop().close()
     monkeypatch.setattr(connections, "_connect", lambda: Broken(connect()))
     with pytest.raises(TercetIndexError, match=r"disk I/O error\. No space is left"):
         index.delete(["a"])

@@ -150,9 +150,13 @@ class Connections:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            connection.create_function("holds_folded", 2, _holds_folded, deterministic=True)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA temp_store = MEMORY")
+            try:
+                connection.create_function("holds_folded", 2, _holds_folded, deterministic=True)
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA temp_store = MEMORY")
+            except BaseException:  # no database: nobody else would close it
+                connection.close()
+                raise
         return connection
 
 
