@@ -14,8 +14,6 @@ from tercet.indexes.local import dense, dense_codes
 from tercet.indexes.local.dense_codes import open_codes
 from tercet.indexes.local.segments import Column, open_segment, write_segment
 
-pytest.importorskip("faiss", reason="the extra faiss-cpu brings it")
-
 DIM = 32
 SPEC = EncoderSpec(
     family="test",
