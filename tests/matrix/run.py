@@ -29,7 +29,7 @@ TOOLS = ("hypothesis", "langchain-tests", "langgraph", "opentelemetry-sdk", "pyt
 PLUGINS = ("pytest-asyncio", "pytest-cov", "pytest-socket")
 """What the tests need of the dev extra."""
 
-EXTRAS = "langchain,llama-index"
+EXTRAS = "japanese,langchain,llama-index,tiktoken"
 TESTS = (
     "tests/test_langchain",
     "tests/test_llama_index",

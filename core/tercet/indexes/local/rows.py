@@ -78,8 +78,8 @@ def remove_documents(
     connection.execute(f"DELETE FROM fields WHERE document IN {LISTED}", listed)
     connection.execute(f"DELETE FROM documents WHERE key IN {LISTED}", listed)
     connection.executemany(
-        "UPDATE segments SET dead_since = ?1 WHERE id = ?2 AND dead_since IS NULL AND rows = "
-        "(SELECT count(*) FROM tombstones WHERE segment = ?2)",
+        "UPDATE segments SET dead_since = ? WHERE id = ? AND dead_since IS NULL AND rows = "
+        "(SELECT count(*) FROM tombstones WHERE segment = segments.id)",
         [(generation, segment) for segment in {segment for segment, _ in places}],
     )
 

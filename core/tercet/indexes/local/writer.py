@@ -227,11 +227,12 @@ def forget_dead(connection: sqlite3.Connection, oldest: int | None) -> int:
         How many there were.
     """
     chosen = (
-        "SELECT id FROM segments WHERE dead_since IS NOT NULL AND (?1 IS NULL OR dead_since <= ?1)"
+        "SELECT id FROM segments WHERE dead_since IS NOT NULL AND (? IS NULL OR dead_since <= ?)"
     )
+    values = (oldest, oldest)
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"DELETE FROM tombstones WHERE segment IN ({chosen})", (oldest,))
-    forgotten = connection.execute(f"DELETE FROM segments WHERE id IN ({chosen})", (oldest,))
+    connection.execute(f"DELETE FROM tombstones WHERE segment IN ({chosen})", values)
+    forgotten = connection.execute(f"DELETE FROM segments WHERE id IN ({chosen})", values)
     connection.execute("COMMIT")
     return forgotten.rowcount
 
