@@ -46,6 +46,7 @@ class LoadOptions(TypedDict, total=False):
     """Arguments of `Encoder.from_pretrained` beside the source."""
 
     revision: str | None
+    backend: str | None
     device: str | None
     dtype: str
     quantize: str | None
