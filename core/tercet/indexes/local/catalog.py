@@ -17,7 +17,7 @@ from tercet.indexes.storage import Storage
 
 FORMAT = 1
 
-SEALED = ("format", "spec", "representations", "dimensions")
+SEALED = ("format", "spec", "representations", "dimensions", "storage")
 """The keys of the table meta that its own hash covers."""
 
 LEAST_TIMEOUT = 5.0
