@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from tercet import __version__
 from tercet.cli.checking import check
 from tercet.cli.console import say, warnings_as_lines
+from tercet.cli.copying import copy
 from tercet.cli.describing import describe, list_models
 from tercet.cli.evaluating import evaluate_plans
 from tercet.cli.indexing import delete, index
@@ -77,6 +78,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "models": list_models,
     "delete": delete,
     "check": check,
+    "copy": copy,
 }
 
 for name, command in COMMANDS.items():

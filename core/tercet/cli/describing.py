@@ -39,7 +39,9 @@ CPU_FLAGS = Path("/proc/cpuinfo")
 def describe(
     index: Annotated[
         str | None,
-        typer.Argument(metavar="INDEX", help="Folder of an index.", show_default="the machine"),
+        typer.Argument(
+            metavar="INDEX", help="Folder or address of an index.", show_default="the machine"
+        ),
     ] = None,
     *,
     as_json: Json = False,

@@ -36,7 +36,13 @@ def index(
         ),
     ],
     *,
-    to: Annotated[str, typer.Option(help="Folder of the index, made where there is none.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Folder of the index, or its address as qdrant://host:6333/name; made where "
+            "there is none."
+        ),
+    ],
     model: Annotated[
         str | None,
         typer.Option(

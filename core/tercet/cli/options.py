@@ -9,7 +9,12 @@ from tercet.embeddings import EncoderSpec
 from tercet.indexes.base import Index
 from tercet.plans import DEFAULT_PLANS, NAMED_PLANS, Plan
 
-IndexArgument = Annotated[str, typer.Argument(metavar="INDEX", help="Folder of the index.")]
+IndexArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="INDEX", help="Folder of the index, or its address: qdrant://host:6333/name."
+    ),
+]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
