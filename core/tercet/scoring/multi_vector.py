@@ -6,6 +6,7 @@ budget, so that similarities stay in the cache and never grow to [Q, all tokens]
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,20 @@ Load = Callable[[int, int], NDArray[np.float32]]
 """Gives the token vectors from one position to another, [tokens, E]; each thread of its own."""
 
 
+class Multiply(Protocol):
+    """How products are made."""
+
+    def __call__(
+        self,
+        queries: NDArray[np.float32],
+        documents: NDArray[np.float32],
+        *,
+        out: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Queries and documents to their products, in memory that is handed in."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Way:
     """How blocks are multiplied.
@@ -32,7 +47,7 @@ class _Way:
         query_rows: Query tokens of a block, whose similarities stay in the caches too.
     """
 
-    multiply: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+    multiply: Multiply
     spread: Callable[[Callable[[tuple[int, int]], None], Sequence[tuple[int, int]]], None]
     block_bytes: int
     query_rows: int
@@ -113,12 +128,16 @@ def _best(
 ) -> NDArray[np.float32]:
     """For each query token and each document of a run, the best similarity, [tokens, n]."""
     best = np.full((len(queries), len(offsets) - 1), -np.inf, dtype=np.float32)
+    most = min(budget, int(offsets[-1] - offsets[0])) * min(way.query_rows, len(queries))
+    scratch = np.empty(most, dtype=np.float32)
     for start in range(int(offsets[0]), int(offsets[-1]), budget):  # one step, but for giants
         vectors = load(start, min(start + budget, int(offsets[-1])))
         starts = np.maximum(offsets[:-1] - start, 0)
         for row in range(0, len(queries), way.query_rows):
             rows = slice(row, row + way.query_rows)
-            similarity = way.multiply(queries[rows], vectors)  # -> [Q, block]
+            asked = queries[rows]
+            out = scratch[: len(asked) * len(vectors)].reshape(len(asked), len(vectors))
+            similarity = way.multiply(asked, vectors, out=out)  # -> [Q, block]
             maxima = np.maximum.reduceat(similarity, starts, axis=1)  # -> [Q, n]
             np.maximum(best[rows], maxima, out=best[rows])
     return best

@@ -28,32 +28,44 @@ TILE_QUERIES = TILE_ROWS = 32
 """Queries and documents of a tile at most: larger ones are slower (measured)."""
 
 
-def products(queries: NDArray[np.float32], documents: NDArray[np.float32]) -> NDArray[np.float32]:
+def products(
+    queries: NDArray[np.float32],
+    documents: NDArray[np.float32],
+    *,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
     """All inner products, one row for each query.
 
     Args:
         queries: Vectors, [M, E].
         documents: Vectors, [N, E].
+        out: Where they go, [M, N] in C order; None makes an array. Fresh memory costs as much as
+            the product itself where vectors are short (measured), so loops hand in the same.
 
     Returns:
         queries @ documents.T, [M, N], in C order.
     """
+    found = np.empty((len(queries), len(documents)), dtype=np.float32) if out is None else out
     torch = sys.modules.get("torch")
     # torch warns of memory that it may not write, as that of a mapped file
     if torch is None or not (queries.flags.writeable and documents.flags.writeable):
-        found: NDArray[np.float32] = queries @ documents.T
-        return found
-    left, right = torch.from_numpy(queries), torch.from_numpy(documents)
+        return np.matmul(queries, documents.T, out=found)
+    left, right, into = (torch.from_numpy(array) for array in (queries, documents, found))
     if queries.shape[1] < WIDE:
-        return np.asarray((left @ right.T).numpy())
-    return np.asarray((right @ left.T).T.contiguous().numpy())
+        torch.mm(left, right.T, out=into)
+    else:
+        into.copy_((right @ left.T).T)
+    return found
 
 
 def tiled_products(
-    queries: NDArray[np.float32], documents: NDArray[np.float32]
+    queries: NDArray[np.float32],
+    documents: NDArray[np.float32],
+    *,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """All inner products, without any other thread; as `products` else, [M, N]."""
-    found = np.empty((len(queries), len(documents)), dtype=np.float32)
+    found = np.empty((len(queries), len(documents)), dtype=np.float32) if out is None else out
     groups = -(-len(queries) // TILE_QUERIES)
     for group in range(groups):  # of even size: a lone last query would be slow
         rows = slice(group * len(queries) // groups, (group + 1) * len(queries) // groups)
