@@ -20,6 +20,14 @@ def qdrant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantSe
 
 
 @pytest.fixture
-def qdrant_address(qdrant_server: QdrantServer) -> Callable[[], str]:
-    """Makes addresses of collections that no other test uses."""
-    return lambda: f"qdrant://{qdrant_server.host}/test-{uuid.uuid4().hex}"
+def qdrant_address(qdrant_server: QdrantServer) -> Iterator[Callable[[], str]]:
+    """Makes addresses of collections that no other test uses, and removes them at the end."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"test-{uuid.uuid4().hex}")
+        return f"qdrant://{qdrant_server.host}/{made[-1]}"
+
+    yield make
+    for name in made:
+        qdrant_server.remove(name)

@@ -87,6 +87,14 @@ class QdrantServer:
                 time.sleep(0.05)
         raise RuntimeError(f"no answer: {(self.folder / 'log').read_text()[-2000:]}")
 
+    def remove(self, collection: str) -> None:
+        """Remove an index: both of its collections."""
+        for name in (collection, f"{collection}__tercet"):
+            asked = urllib.request.Request(
+                f"http://{self.host}/collections/{name}", method="DELETE"
+            )
+            urllib.request.urlopen(asked, timeout=START_SECONDS).close()  # noqa: S310
+
     def kill(self) -> None:
         """Kill it as a power cut would."""
         if self._process is not None:

@@ -29,6 +29,7 @@ from tercet.indexes.qdrant.address import (
     check_collection,
     parse_address,
 )
+from tercet.indexes.qdrant.cells import LARGE_DOCUMENTS, Cells, CellStore, give_cells
 from tercet.indexes.qdrant.connection import Connection
 from tercet.indexes.qdrant.opening import open_collection
 from tercet.indexes.qdrant.oversized import fitting
@@ -44,6 +45,8 @@ from tercet.indexes.qdrant.search import QdrantReader, missing_documents
 from tercet.indexes.qdrant.writing import Writer
 from tercet.indexes.reader import IndexStats
 from tercet.indexes.storage import Storage
+
+MULTI_VECTOR = Representation.MULTI_VECTOR
 
 
 class QdrantIndex(Index):
@@ -63,6 +66,8 @@ class QdrantIndex(Index):
         self._read_only = read_only
         self._shards = 0
         self._known: set[str] = set()
+        self._store = CellStore(connection)
+        self._cells: Cells | None = None
         if meta.is_complete:
             self._lay_out()
 
@@ -242,8 +247,10 @@ class QdrantIndex(Index):
         )
 
     def compact(self) -> None:
-        """Nothing to do: the server gives back the space of removed documents by itself."""
+        """Give cells to the documents that lack them; the server tidies up by itself."""
         self._check_writable()
+        if MULTI_VECTOR in self._representations:
+            self._give_cells()
 
     def close(self) -> None:
         """Let go of connections; closing twice is fine."""
@@ -260,8 +267,13 @@ class QdrantIndex(Index):
             check_dimensions(embeddings, self.dimensions, name="documents")
         options = self._connection.address.client
         views = self._fitting(documents, embeddings)
-        writer = Writer(self._reader(), self._representations, options.parallel)
-        return writer.write(documents, views)
+        if MULTI_VECTOR in self._representations:
+            self._cells = self._store.read(self._cells)
+        writer = Writer(self._reader(), self._representations, self._cells, options.parallel)
+        report = writer.write(documents, views)
+        if MULTI_VECTOR in self._representations and self._cells is None:
+            self._give_cells()
+        return report
 
     def _fitting(self, documents: Sequence[Document], embeddings: Embeddings) -> Embeddings:
         tokens = embeddings.multi_vector
@@ -270,15 +282,21 @@ class QdrantIndex(Index):
         options = self._connection.address.client
         return fitting(documents, embeddings, oversized=options.oversized)
 
+    def _give_cells(self) -> None:
+        """Train cells and give them to all, once there are so many documents that they pay."""
+        if len(self) >= LARGE_DOCUMENTS:
+            self._cells = give_cells(self._reader(), self._store)
+
     def _lay_out(self) -> None:
         if self._read_only and not self._schema.exists():
             return
+        self._cells = self._store.read(None) if MULTI_VECTOR in self._representations else None
         self._shards = self._schema.lay_out(self._meta, self._connection.address.layout)
 
     def _reader(self) -> QdrantReader:
         if not self._shards:
             self._connection.check_open()
-        return QdrantReader(self._connection, self._shards, self._known)
+        return QdrantReader(self._connection, self._shards, self._known, self._cells)
 
     def _check_writable(self) -> None:
         if self._read_only:

@@ -7,7 +7,7 @@ holds at least the lists of the whole collection; the cut at the plan's depth is
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from qdrant_client import models
@@ -23,6 +23,15 @@ MARGIN = 8
 OVERSAMPLING = 3.0
 """Quantised vectors bring so many times the candidates, which whole vectors then re-score."""
 
+CELLS = "cells"
+"""The sparse field of cells."""
+
+CELL_CANDIDATES = 800
+"""Documents at least that cells bring for late interaction."""
+
+CELL_FACTOR = 5
+"""Documents that cells bring for each one that a list holds."""
+
 DENSE, SPARSE, MULTI_VECTOR = Representation
 Vectors = Mapping[Representation, Any]
 Limits = Mapping[Representation, int]
@@ -31,6 +40,19 @@ EXACTLY = models.SearchParams(exact=True)
 APPROXIMATELY = models.SearchParams(
     quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 )
+
+
+class Lookup(Protocol):
+    """Cells, as a search needs them."""
+
+    @property
+    def lacking(self) -> models.Filter:
+        """The documents that have none."""
+        ...
+
+    def of_query(self, tokens: Sequence[Sequence[float]]) -> models.SparseVector:
+        """What a query looks up."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +64,14 @@ class Asking:
         condition: Which points may be found.
         exact: Compare with every vector, also where there is a graph.
         shards: Parts of the collection, each of which answers for itself.
+        cells: Bring candidates for late interaction; None compares with every document.
     """
 
     plan: Plan
     condition: models.Filter | None
     exact: bool
     shards: int
+    cells: Lookup | None = None
 
     @property
     def named(self) -> Representation:
@@ -61,29 +85,21 @@ class Asking:
 
     def requests(self, vectors: Vectors, limits: Limits) -> list[models.QueryRequest]:
         """The requests for one query, one a view of the plan."""
-        params = EXACTLY if self.exact else APPROXIMATELY
         if len(self.plan.views) == 1:
             (view,) = self.plan.views
+            only = self._list(view, vectors[view], limits[view])
             return [
                 models.QueryRequest(
-                    query=vectors[view],
-                    using=view.value,
-                    filter=self.condition,
-                    params=params,
-                    limit=limits[view],
+                    prefetch=only.prefetch,
+                    query=only.query,
+                    using=only.using,
+                    filter=only.filter,
+                    params=only.params,
+                    limit=only.limit,
                     with_payload=["id"],
                 )
             ]
-        lists = [
-            models.Prefetch(
-                query=vectors[view],
-                using=view.value,
-                filter=self.condition,
-                params=params,
-                limit=limit,
-            )
-            for view, limit in limits.items()
-        ]
+        lists = [self._list(view, vectors[view], limit) for view, limit in limits.items()]
         return [
             models.QueryRequest(
                 prefetch=lists,
@@ -95,6 +111,27 @@ class Asking:
             )
             for view in self.plan.views
         ]
+
+    def _list(self, view: Representation, vector: Any, limit: int) -> models.Prefetch:
+        """The candidate list of one view."""
+        found = models.Prefetch(
+            query=vector,
+            using=view.value,
+            filter=self.condition,
+            params=EXACTLY if self.exact else APPROXIMATELY,
+            limit=limit,
+        )
+        if view is not MULTI_VECTOR or self.exact or self.cells is None:
+            return found
+        near = models.Prefetch(
+            query=self.cells.of_query(vector),
+            using=CELLS,
+            filter=self.condition,
+            limit=max(CELL_CANDIDATES, CELL_FACTOR * limit),
+        )
+        conditions = [c for c in (self.condition, self.cells.lacking) if c is not None]
+        others = found.model_copy(update={"filter": models.Filter(must=[*conditions])})
+        return found.model_copy(update={"filter": None, "prefetch": [near, others]})
 
 
 @dataclass(frozen=True, slots=True)

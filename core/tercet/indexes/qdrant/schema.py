@@ -16,6 +16,7 @@ from tercet.indexes.qdrant.address import CollectionOptions
 from tercet.indexes.qdrant.connection import Connection, Faults, status_of
 from tercet.indexes.qdrant.fields import key
 from tercet.indexes.qdrant.points import NAMESPACE
+from tercet.indexes.qdrant.requests import CELLS
 
 FORMAT = 1
 META = str(uuid.uuid5(NAMESPACE, "\0meta"))
@@ -191,7 +192,7 @@ class Schema:
         self._connection.call(create)
 
     def _index_fields(self, layout: CollectionOptions) -> None:
-        kinds = {"names": models.PayloadSchemaType.KEYWORD}
+        kinds = dict.fromkeys(["names", CELLS], models.PayloadSchemaType.KEYWORD)
         for name in layout.fields:
             kinds[f"values.{key(name)}"] = models.PayloadSchemaType.KEYWORD
             kinds[f"numbers.{key(name)}"] = models.PayloadSchemaType.FLOAT
@@ -218,9 +219,9 @@ def vector_params(
             dense[view.value] = _dense_params(meta.dimensions[view], chosen)
         elif view is MULTI_VECTOR:
             dense[view.value] = _token_params(meta.dimensions[view], chosen)
+            sparse[CELLS] = _sparse_params(chosen)
         else:
-            index = models.SparseIndexParams(on_disk=chosen.on_disk)
-            sparse[view.value] = models.SparseVectorParams(index=index)
+            sparse[view.value] = _sparse_params(chosen)
     return dense, sparse
 
 
@@ -247,6 +248,10 @@ def _token_params(size: int, layout: CollectionOptions) -> models.VectorParams:
             comparator=models.MultiVectorComparator.MAX_SIM
         ),
     )
+
+
+def _sparse_params(layout: CollectionOptions) -> models.SparseVectorParams:
+    return models.SparseVectorParams(index=models.SparseIndexParams(on_disk=layout.on_disk))
 
 
 _QUANTISATIONS: Mapping[str, Any] = {

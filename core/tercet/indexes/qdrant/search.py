@@ -19,7 +19,7 @@ from tercet.indexes.qdrant.conditions import compile_filter, names_filter
 from tercet.indexes.qdrant.connection import Connection
 from tercet.indexes.qdrant.oversized import check_queries
 from tercet.indexes.qdrant.points import DOCUMENT, document_of, points_of, vectors_of
-from tercet.indexes.qdrant.requests import EXACTLY, Asking, Found, Limits, Vectors
+from tercet.indexes.qdrant.requests import EXACTLY, Asking, Found, Limits, Lookup, Vectors
 from tercet.plans import Plan
 
 QUERIES_AT_ONCE = 16
@@ -30,6 +30,9 @@ POINTS_AT_ONCE = 1000
 
 DOCUMENTS_AT_ONCE = 128
 """Points of an answer that brings texts or vectors."""
+
+DEEP = 10_000
+"""Lists may be so deep without asking how many documents there are."""
 
 Scores = NDArray[np.float32]
 
@@ -42,11 +45,13 @@ class QdrantReader:
         connection: To the server.
         shards: Parts of the collection; 0 where there is none yet.
         known: Fields that some document had, so that nobody need ask again.
+        cells: Bring candidates for late interaction.
     """
 
     connection: Connection
     shards: int
     known: set[str] = field(default_factory=set)
+    cells: Lookup | None = None
 
     @property
     def _name(self) -> str:
@@ -57,13 +62,14 @@ class QdrantReader:
     ) -> list[Candidates]:
         """The union of the plan's candidate lists for each query, scored in all its views."""
         check_queries(queries)
-        asking = Asking(plan, self.condition(filter), exact, self.shards)
+        asking = Asking(plan, self.condition(filter), exact, self.shards, self.cells)
         if not self.shards:
             return [
                 Found({}, {v: {} for v in plan.views}).candidates(plan) for _ in range(len(queries))
             ]
         vectors = vectors_of(queries, plan.views)
-        points = self.count(None)
+        deep = max(plan.candidates.values()) > DEEP
+        points = self.count(None) if deep else DEEP
         found: list[Candidates] = []
         for start in range(0, len(vectors), QUERIES_AT_ONCE):
             found += self._collect(asking, vectors[start : start + QUERIES_AT_ONCE], points)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from qdrant_client import models
@@ -12,7 +12,9 @@ from tercet.documents import AddReport, Document
 from tercet.embeddings import Embeddings, Representation
 from tercet.errors import TercetIndexError
 from tercet.indexes.content import content_hash
+from tercet.indexes.qdrant.cells import Cells
 from tercet.indexes.qdrant.points import payload_of, point_id, sizes_of, vectors_of
+from tercet.indexes.qdrant.requests import CELLS
 from tercet.indexes.qdrant.search import QdrantReader
 
 DOCUMENTS_AT_ONCE = 256
@@ -32,11 +34,13 @@ class Writer:
     Attributes:
         reader: Says what is there.
         views: That are stored.
+        cells: Of the collection; None as long as it has none.
         parallel: Requests that are on their way at a time; the next waits for one of them.
     """
 
     reader: QdrantReader
     views: tuple[Representation, ...]
+    cells: Cells | None
     parallel: int
 
     def write(self, documents: Sequence[Document], embeddings: Embeddings) -> AddReport:
@@ -88,15 +92,22 @@ class Writer:
     def _points(
         self, documents: Sequence[Document], embeddings: Embeddings, hashes: Sequence[str]
     ) -> list[models.PointStruct]:
-        vectors: list[dict[Representation, Any]] = vectors_of(embeddings, self.views)
-        return [
+        points = [
             models.PointStruct(
                 id=point_id(document.id),
-                vector={view.value: vector for view, vector in vectors[n].items()},
+                vector={view.value: vector for view, vector in vectors.items()},
                 payload=payload_of(document, hashes[n], sizes_of(embeddings, self.views, n)),
             )
-            for n, document in enumerate(documents)
+            for n, (document, vectors) in enumerate(
+                zip(documents, vectors_of(embeddings, self.views), strict=True)
+            )
         ]
+        tokens = embeddings.multi_vector
+        if self.cells is not None and tokens is not None:
+            for point, own in zip(points, self.cells.of_documents(tokens), strict=True):
+                point.vector = {**cast("dict[str, Any]", point.vector), CELLS: own}
+                point.payload = {**(point.payload or {}), CELLS: self.cells.key}
+        return points
 
     def _upsert(self, points: list[models.PointStruct]) -> None:
         connection = self.reader.connection
