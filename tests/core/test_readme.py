@@ -27,13 +27,15 @@ def test_its_python_runs_and_prints_what_it_says(
         "chat_model": FakeListChatModel(responses=["Mars"]),
         "llm": MockLLM(),
     }
-    first, langchain, llama_index = blocks("python")
+    first, langchain, llama_index, context = blocks("python")
     exec(first, names)  # noqa: S102  our own README
     assert capsys.readouterr().out == blocks("text")[0]
     exec(langchain, names)  # noqa: S102
     assert capsys.readouterr().out == "Mars\n"
     exec(llama_index, names)  # noqa: S102
     assert "two small moons" in capsys.readouterr().out
+    exec(context, names)  # noqa: S102
+    assert "'mars', 0, 44" in capsys.readouterr().out
     names["retriever"].close()
 
 
