@@ -20,7 +20,7 @@ from tercet.errors import (
     TercetIndexError,
 )
 from tercet.filters import F
-from tercet.indexes.base import Index
+from tercet.indexes.base import ENGINES, Index
 from tercet.indexes.storage import Storage
 from tercet.plans import NAMED_PLANS, Plan, deepened, resolve_plan
 from tercet.testing import HashEncoder
@@ -32,12 +32,15 @@ WORDS = ["cat", "dog", "mat", "sun", "moon", "star", "tree", "river", "stone", "
 WORDS += ["snow", "wind", "fire", "leaf", "root"]
 
 
-@pytest.fixture(params=["file", "qdrant"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An address for each engine."""
+@pytest.fixture(params=["file", "qdrant", "edge"])
+def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address for each engine; Edge is Qdrant's own in this process, without a server."""
     if request.param == "qdrant":
         made: str = request.getfixturevalue("qdrant_address")()
         return made
+    if request.param == "edge":
+        monkeypatch.setitem(ENGINES, "edge", "qdrant_edge_client:EdgeIndex")
+        return f"edge://{tmp_path}/index"
     return str(tmp_path / "index")
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from qdrant_client import models
+from qdrant_client.http.models import QueryResponse
 
 from tercet.embeddings import Representation
 from tercet.fusion import Candidates
@@ -147,7 +148,7 @@ class Found:
     scores: Mapping[Representation, Mapping[str, float]]
 
     @classmethod
-    def of(cls, asking: Asking, answers: Sequence[models.QueryResponse]) -> "Found":
+    def of(cls, asking: Asking, answers: Sequence[QueryResponse]) -> "Found":
         """The points of one query's answers, one answer a view."""
         by_view = dict(zip(asking.plan.views, answers, strict=True))
         ids = {str(p.id): (p.payload or {})["id"] for p in by_view[asking.named].points}

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from operator import methodcaller
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -197,8 +197,8 @@ class Schema:
             kinds[f"values.{key(name)}"] = models.PayloadSchemaType.KEYWORD
             kinds[f"numbers.{key(name)}"] = models.PayloadSchemaType.FLOAT
         for path, kind in kinds.items():
-            asked = partial(
-                QdrantClient.create_payload_index,
+            asked = methodcaller(
+                "create_payload_index",
                 collection_name=self._name,
                 field_name=path,
                 field_schema=kind,

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
+from operator import methodcaller
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
+from qdrant_client.http.models import QueryResponse
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, Representation
@@ -130,8 +131,8 @@ class QdrantReader:
         at_once = DOCUMENTS_AT_ONCE if vectors or "text" in payload else POINTS_AT_ONCE
         after: models.ExtendedPointId | None = None
         while self.shards:
-            asked = partial(
-                QdrantClient.scroll,
+            asked = methodcaller(
+                "scroll",
                 collection_name=self._name,
                 scroll_filter=condition,
                 limit=at_once,
@@ -199,7 +200,7 @@ class QdrantReader:
         views = len(asking.plan.views)
         return [Found.of(asking, [*islice(answers, views)]) for _ in queries]
 
-    def _answers(self, requests: Sequence[models.QueryRequest]) -> list[models.QueryResponse]:
+    def _answers(self, requests: Sequence[models.QueryRequest]) -> list[QueryResponse]:
         return self.connection.call(lambda client: client.query_batch_points(self._name, requests))
 
     def _retrieve(
