@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from tercet.cli.console import print_facts, print_json, print_table
 from tercet.cli.options import Json, default_plan, stored_spec
 from tercet.embeddings import EncoderSpec
 from tercet.indexes.base import Index
+from tercet.indexes.reader import IndexStats
 from tercet.models.layouts import LAYOUTS
 from tercet.models.registry import PUBLISHED
 from tercet.models.spec import ModelSpec
@@ -108,11 +110,21 @@ def _index(path: str) -> dict[str, Any]:
         "bytes": dict(stats.bytes),
         "segments": stats.segments,
         "tombstones": stats.tombstones,
+        **_late_interaction(stats),
         "generation": stats.generation,
         "format": stats.format,
         "model_id": stored.model_id,
         "document_id": stored.document_id,
     }
+
+
+def _late_interaction(stats: IndexStats) -> dict[str, Any]:
+    """How token vectors are stored and searched, and what the last build measured."""
+    if stats.token_vectors is None:
+        return {}
+    found = asdict(stats.token_vectors)
+    report = found.pop("report")
+    return {"token_vectors": found, "build_report": report}
 
 
 def _lengths(spec: EncoderSpec) -> dict[str, int | None]:
@@ -167,4 +179,4 @@ def _shown(value: Any) -> str:
         case int():
             return f"{value:,}"
         case _:
-            return f"{value:,.1f}"
+            return f"{value:,.4f}".rstrip("0").removesuffix(".")

@@ -6,19 +6,23 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tercet.embeddings import EncoderSpec, Representation
 from tercet.errors import IndexCorruptError, IndexFormatError, TercetIndexError
 from tercet.indexes.local.faults import catalogue_faults
 from tercet.indexes.local.lock import ForkLock
+from tercet.indexes.reader import BuildReport
 from tercet.indexes.storage import Storage
 
 FORMAT = 1
 
 SEALED = ("format", "spec", "representations", "dimensions", "storage")
 """The keys of the table meta that its own hash covers."""
+
+REPORT = "build_report"
+"""The key of the report of the last build, which is covered once there is one."""
 
 LEAST_TIMEOUT = 5.0
 """Seconds that SQLite waits for itself, at its own moments of opening and closing the log."""
@@ -62,6 +66,7 @@ class Meta:
         generation: Grows with every commit.
         format: Version of the format.
         storage: How vectors are stored.
+        report: What the last build measured.
     """
 
     spec: EncoderSpec
@@ -70,6 +75,7 @@ class Meta:
     generation: int = 0
     format: int = FORMAT
     storage: Storage = field(default_factory=Storage)
+    report: BuildReport | None = None
 
 
 _OF_PARENTS: list[sqlite3.Connection] = []
@@ -225,6 +231,7 @@ def _parsed(values: Mapping[str, str]) -> Meta:
         int(values["generation"]),
         int(values["format"]),
         Storage.from_json(values["storage"]),
+        BuildReport(**json.loads(values[REPORT])) if REPORT in values else None,
     )
 
 
@@ -270,6 +277,15 @@ def learn_dimensions(connection: sqlite3.Connection, found: Mapping[Representati
     return replace(meta, dimensions=known)
 
 
+def write_report(connection: sqlite3.Connection, report: BuildReport | None) -> None:
+    """Put the report of a build in the place of the last one; None leaves none."""
+    connection.execute("DELETE FROM meta WHERE key = ?", (REPORT,))
+    if report is not None:
+        values = (REPORT, json.dumps(asdict(report)))
+        connection.execute("INSERT INTO meta VALUES (?, ?)", values)
+    _seal(connection)
+
+
 def _seal(connection: sqlite3.Connection) -> None:
     """Note the hash of what the table meta says."""
     values = dict(connection.execute("SELECT key, value FROM meta"))
@@ -278,5 +294,6 @@ def _seal(connection: sqlite3.Connection) -> None:
 
 def _hash(values: Mapping[str, str]) -> str:
     """Hash of all that a commit does not count up."""
-    sealed = json.dumps([values[key] for key in SEALED])
+    keys = (*SEALED, REPORT) if REPORT in values else SEALED
+    sealed = json.dumps([values[key] for key in keys])
     return hashlib.sha256(sealed.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """The embedded index: a folder on a local disk, one writer at a time, any number of readers."""
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 
 from tercet.documents import AddReport, Document, clean
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
-from tercet.errors import IndexReadOnlyError, check_texts
+from tercet.errors import IndexReadOnlyError, TercetIndexError, check_texts
 from tercet.filters import Expression, Filter, parse_filter
 from tercet.indexes.base import Index
 from tercet.indexes.checks import Dimensions, check_documents
 from tercet.indexes.content import content_hash
 from tercet.indexes.local.backup import backup
+from tercet.indexes.local.build_report import (
+    NOTHING,
+    Arrived,
+    is_report_due,
+    keep_report,
+    report_build,
+)
 from tercet.indexes.local.catalog import Connections, read_generation, read_meta
 from tercet.indexes.local.check import CheckReport, check
 from tercet.indexes.local.compaction import compact, merge_small, train_large
@@ -29,7 +36,8 @@ from tercet.indexes.local.rows import ids_of, numbers_of, stored_hashes
 from tercet.indexes.local.search import LocalReader
 from tercet.indexes.local.shortlists import Rows
 from tercet.indexes.local.snapshot import Snapshot, Snapshots
-from tercet.indexes.local.writer import Writer, count_dead
+from tercet.indexes.local.statistics import stats_of
+from tercet.indexes.local.writer import Writer
 from tercet.indexes.reader import IndexStats
 from tercet.indexes.storage import Storage
 
@@ -174,34 +182,21 @@ class LocalIndex(Index):
     def stats(self) -> IndexStats:
         """What it holds, in numbers."""
         with self.reading() as reader:
-            parts, meta = reader.snapshot.parts, read_meta(reader.connection)
-            waiting = count_dead(reader.connection)
-            live = len(reader.snapshot.live)
-        sizes = dict.fromkeys([view.value for view in self._representations], 0)
-        for part in parts:
-            for name, array in part.segment.arrays.items():
-                if (view := name.partition(".")[0]) in sizes:
-                    sizes[view] += array.nbytes
-        catalogue = _bytes_of(self._folder.glob("catalog.sqlite*"))
-        return IndexStats(
-            documents=live,
-            segments=len(parts),
-            tombstones=sum(len(part.live) for part in parts) - live,
-            bytes={**sizes, "catalog": catalogue},
-            generation=meta.generation,
-            format=meta.format,
-            spec=self._spec,
-            representations=self._representations,
-            disk=catalogue + _bytes_of(self._folder.glob("segments/*")),
-            waiting=waiting,
-        )
+            return stats_of(reader, self._folder)
 
     def measure(self, queries: Embeddings, *, k: int = 10) -> Mapping[Representation, Measurement]:
         """What a search finds of the exact top k, and how long both take, in each stored view.
 
+        Exact means compared with everything, as it is stored. What storage itself loses shows in
+        `stats().token_vectors.report`, which the index makes by itself: of late interaction
+        alone, with queries made of its own documents.
+
         Args:
             queries: Views of M queries, real ones at best.
             k: How many hits are compared.
+
+        Returns:
+            One measurement for each view that the queries have and the index stores.
         """
         views = [view for view in queries.representations if view in self._representations]
         own = Embeddings(
@@ -217,6 +212,7 @@ class LocalIndex(Index):
         """Rewrite the live rows as one segment, and give back the space of the others."""
         self._check_writable()
         compact(self._writer, self._connections, self._representations)
+        self._report_build(NOTHING)
 
     def check(self) -> CheckReport:
         """Read everything that was committed and compare it with its hashes; takes no lock."""
@@ -250,7 +246,18 @@ class LocalIndex(Index):
             report += committed
             merge_small(self._writer, self._connections, self._representations)
             train_large(self._writer, self._connections, self._representations)
+            if is_report_due(self._connections):
+                self._report_build(Arrived.of(documents, embeddings))
         return report
+
+    def _report_build(self, arrived: Arrived) -> None:
+        """Measure what was built; where that fails, it is built all the same."""
+        if Representation.MULTI_VECTOR not in self._representations:
+            return
+        with suppress(TercetIndexError):
+            with self.reading() as reader:
+                measured = report_build(reader, arrived)
+            keep_report(self._writer, self._connections, measured)
 
     def _check_writable(self) -> None:
         if self._read_only:
@@ -287,15 +294,6 @@ class LocalIndex(Index):
     def _decode(self, snapshot: Snapshot, rows: Rows) -> Embeddings:
         views = snapshot.decode(rows, self._representations, self.dimensions)
         return Embeddings(**views, model_id=self._spec.model_id, document_id=self._spec.document_id)
-
-
-def _bytes_of(paths: Iterable[Path]) -> int:
-    """Bytes of the files that are still there when their turn comes."""
-    total = 0
-    for path in paths:
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size
-    return total
 
 
 def _close(connections: Connections, snapshots: Snapshots) -> None:

@@ -99,6 +99,13 @@ def keys_of(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
     return [key for (key,) in connection.execute(query, (_listed(ids),))]
 
 
+def keys_of_each(connection: sqlite3.Connection, ids: Sequence[str]) -> NDArray[np.int64]:
+    """The key of each document, -1 where it is not there, [N]."""
+    query = f"SELECT id, key FROM documents WHERE id IN {LISTED}"
+    found = dict(connection.execute(query, (_listed(ids),)))
+    return np.asarray([found.get(id_, -1) for id_ in ids], dtype=np.int64)
+
+
 def fetch_documents(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Document]:
     """The documents found, by id."""
     query = (
@@ -120,15 +127,14 @@ def numbers_of(
     Raises:
         LookupError: The index lacks one of them.
     """
-    query = f"SELECT id, key FROM documents WHERE id IN {LISTED}"
-    found = dict(connection.execute(query, (_listed(ids),)))
-    missing = [id_ for id_ in ids if id_ not in found]
+    keys = keys_of_each(connection, ids)
+    missing = [ids[place] for place in np.flatnonzero(keys < 0).tolist()]
     if missing:
         raise LookupError(
             f"{len(missing)} of {len(ids)} documents are not in the index; the first is "
             f"{missing[0]!r}"
         )
-    return snapshot.number(np.asarray([found[id_] for id_ in ids], dtype=np.int64))
+    return snapshot.number(keys)
 
 
 def ids_of(

@@ -48,7 +48,7 @@ def is_new_needed(snapshot: Snapshot, codebook: Codebook | None, *, renew: bool)
 
 def has_drifted(snapshot: Snapshot, codebook: Codebook) -> bool:
     """Whether token vectors lie too far from the centroids."""
-    columns = [column for column in _columns(snapshot) if column.cells is not None]
+    columns = [column for column in token_columns(snapshot) if column.cells is not None]
     weights = [int(column.offsets[-1]) for column in columns]
     if not sum(weights):
         return False
@@ -74,7 +74,8 @@ def train(connection: sqlite3.Connection, snapshot: Snapshot) -> Codebook:
     return Codebook.train(rng.permutation(sample), key=next_codebook_key(connection))
 
 
-def _columns(snapshot: Snapshot) -> Iterator[MultiVectorColumn]:
+def token_columns(snapshot: Snapshot) -> Iterator[MultiVectorColumn]:
+    """The token vectors of each segment; none where the index does not store them."""
     for part in snapshot.parts:
         column = part.columns.get(Representation.MULTI_VECTOR)
         if isinstance(column, MultiVectorColumn):

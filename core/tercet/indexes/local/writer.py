@@ -18,7 +18,14 @@ from tercet.embeddings import Embeddings, Representation
 from tercet.filters import Expression
 from tercet.indexes.checks import check_dimensions, dimensions_of
 from tercet.indexes.content import content_hash
-from tercet.indexes.local.catalog import Connections, learn_dimensions, next_generation
+from tercet.indexes.local.catalog import (
+    Connections,
+    learn_dimensions,
+    next_generation,
+    write_report,
+)
+from tercet.indexes.local.cells import codebook_key
+from tercet.indexes.local.codebook_rows import count_codebooks, forget_codebooks
 from tercet.indexes.local.columns import STORE
 from tercet.indexes.local.context import Context
 from tercet.indexes.local.faults import missing_segment, writing_faults
@@ -117,6 +124,7 @@ class Writer:
             connection.execute(update, (generation,))
             for table in ("documents", "fields", "tombstones", "codebooks"):
                 connection.execute(f"DELETE FROM {table}")
+            write_report(connection, None)
 
     def context(self, connection: sqlite3.Connection) -> Context:
         """What new segments are written with."""
@@ -188,13 +196,17 @@ class Writer:
         return self.write(columns, keys)
 
     def _sweep(self) -> None:
-        """Remove segments that died before any living reader, and files that no row names."""
+        """Remove what died before any living reader, and files that no row names."""
         forgotten = 0
         with self._connections.connection() as connection:
             if count_dead(connection):
                 with self.looking():
                     pass  # the snapshot of this index itself moves on
                 forgotten = forget_dead(connection, oldest_read(self._folder / "readers"))
+            if not count_dead(connection) and count_codebooks(connection) > 1:
+                with self.looking() as (_, snapshot):
+                    used = {codebook_key(part.segment.codecs) for part in snapshot.parts}
+                forget_codebooks(connection, used)
             named = {file for (file,) in connection.execute("SELECT file FROM segments")}
         orphans = [p for p in (self._folder / "segments").iterdir() if p.name not in named]
         if orphans and not forgotten:
