@@ -1,20 +1,26 @@
 """What the Qdrant engine does before it asks a server: addresses, payloads, batches."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from qdrant_client import models
 
 from tercet.documents import Document
-from tercet.embeddings import Embeddings, MultiVectors
+from tercet.embeddings import Embeddings, MultiVectors, Representation
 from tercet.indexes.base import Index
 from tercet.indexes.qdrant.address import API_KEY, parse_address
 from tercet.indexes.qdrant.fields import canonical, field_payload, key, nearest_float, string_parts
 from tercet.indexes.qdrant.oversized import MOST_NUMBERS, fitting
 from tercet.indexes.qdrant.points import document_of, payload_of, point_id
+from tercet.indexes.qdrant.requests import Asking, Found
 from tercet.indexes.qdrant.writing import BYTES_AT_ONCE, batches
+from tercet.plans import Plan
+
+DENSE, SPARSE, MULTI_VECTOR = Representation
 
 
 def test_an_address_names_hosts_and_a_collection() -> None:
@@ -145,3 +151,29 @@ def test_numbers_that_no_half_float_has_are_refused() -> None:
     large: Any = Embeddings(multi_vector=MultiVectors(np.full((1, 2), 1e5), [0, 1]))
     with pytest.raises(ValueError, match="float16, which ends at 65504"):
         fitting([Document("a", "")], large, oversized="pool")
+
+
+def test_a_plan_is_one_request_a_view_over_the_same_lists() -> None:
+    plan = Plan({DENSE: 200, SPARSE: 50}, {DENSE: 1, SPARSE: 1, MULTI_VECTOR: 1})
+    vectors = {DENSE: [1.0], SPARSE: models.SparseVector(indices=[1], values=[1]), MULTI_VECTOR: []}
+    asking = Asking(plan, None, exact=False, shards=3)
+    limits = asking.limits(1000)
+    assert limits == {DENSE: 208, SPARSE: 58}
+    requests = asking.requests(vectors, limits)
+    assert [request.using for request in requests] == ["dense", "sparse", "multi_vector"]
+    assert all(request.limit == 3 * (208 + 58) for request in requests)
+    lists: Any = requests[2].prefetch
+    assert [(one.using, one.limit) for one in lists] == [("dense", 208), ("sparse", 58)]
+    assert lists[0].params.hnsw_ef == 4 * 208
+    assert requests[0].prefetch == lists
+    whole: Any = replace(asking, exact=True).requests(vectors, limits)[0].prefetch
+    assert whole[0].params.exact
+
+
+def test_a_list_that_ends_in_a_tie_is_not_settled() -> None:
+    asking = Asking(Plan({DENSE: 2}, {DENSE: 1}), None, exact=False, shards=1)
+    ids = {f"p{n}": f"d{9 - n}" for n in range(4)}
+    tied = Found(ids, {DENSE: dict.fromkeys(ids, 0.5)})
+    assert tied.unsettled(asking, {DENSE: 4}) == [DENSE]
+    assert tied.unsettled(asking, {DENSE: 5}) == []
+    assert tied.candidates(asking.plan).ids == ["d6", "d7"]

@@ -38,9 +38,14 @@ Vectors = Mapping[Representation, Any]
 Limits = Mapping[Representation, int]
 
 EXACTLY = models.SearchParams(exact=True)
-APPROXIMATELY = models.SearchParams(
-    quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-)
+
+LEAST_EF = 256
+EF_FACTOR = 4
+"""Candidates that a walk through the graph keeps, for each one that the list holds.
+
+On 12,000 clustered vectors the server's own choice finds 0.88 of the best 18 and 0.83 of the best
+208; 256 and 4 a candidate find 0.98 and 0.99.
+"""
 
 
 class Lookup(Protocol):
@@ -119,7 +124,7 @@ class Asking:
             query=vector,
             using=view.value,
             filter=self.condition,
-            params=EXACTLY if self.exact else APPROXIMATELY,
+            params=EXACTLY if self.exact else _approximately(limit),
             limit=limit,
         )
         if view is not MULTI_VECTOR or self.exact or self.cells is None:
@@ -133,6 +138,14 @@ class Asking:
         conditions = [c for c in (self.condition, self.cells.lacking) if c is not None]
         others = found.model_copy(update={"filter": models.Filter(must=[*conditions])})
         return found.model_copy(update={"filter": None, "prefetch": [near, others]})
+
+
+def _approximately(limit: int) -> models.SearchParams:
+    """How a list of so many candidates is found where there is a graph, or quantised vectors."""
+    return models.SearchParams(
+        hnsw_ef=max(LEAST_EF, EF_FACTOR * limit),
+        quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING),
+    )
 
 
 @dataclass(frozen=True, slots=True)
