@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tercet.callable_encoder import CallableEncoder
     from tercet.context.builder import Context, ContextBuilder
     from tercet.documents import Document
     from tercet.embeddings import (
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
         SparseVectors,
         TextEncoder,
     )
-    from tercet.encoder import CallableEncoder, Encoder
+    from tercet.encoder import Encoder
     from tercet.filters import F
     from tercet.indexes.base import Index
     from tercet.plans import Plan
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tercet.retriever import Retriever
 
 _HOMES = {
-    "CallableEncoder": "encoder",
+    "CallableEncoder": "callable_encoder",
     "Context": "context.builder",
     "ContextBuilder": "context.builder",
     "Document": "documents",

@@ -132,6 +132,16 @@ def check_texts(texts: object, *, name: str = "texts") -> None:
             raise TypeError(f"{name}[{position}] is a {type(text).__name__}, not a string")
 
 
+def check_query(query: object) -> None:
+    """Refuse a query that is no string.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(query, str):
+        raise TypeError(f"a query is one string, not {query!r}")
+
+
 def check_k(k: object, *, name: str = "k") -> int:
     """Refuse a number of hits that is not a positive whole number.
 

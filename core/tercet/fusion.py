@@ -1,12 +1,12 @@
 """Fusion: the scores of several views of the same candidates become one score."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tercet.embeddings import Reduction, Representation
+from tercet.embeddings import Embeddings, Reduction, Representation
 from tercet.plans import RRF_K, Plan
 
 Scores = NDArray[np.float64]
@@ -83,31 +83,39 @@ NORMALISATIONS: Mapping[str, Callable[[Scores], Scores]] = {
 }
 
 
-def score_bounds(plan: Plan, own: Reduction) -> tuple[float, float] | None:
-    """Between which numbers the scores of a plan lie; None where nothing bounds them.
-
-    Lexical match, late interaction as a sum over query tokens and z-scores have no bounds. Inner
-    products have those of vectors at unit length.
-
-    Args:
-        plan: The plan.
-        own: The model's own reduction of late interaction.
-    """
-    summed = Representation.MULTI_VECTOR in plan.scored and plan.reduction(own) == "sum"
-    if plan.fusion == "rrf":
-        low, high = 0.0, 1.0 / (RRF_K + 1)
-    elif plan.normalise == "min-max":
-        low, high = 0.0, 1.0
-    elif plan.normalise == "none" and Representation.SPARSE not in plan.scored and not summed:
-        low, high = -1.0, 1.0
-    else:
-        return None
-    ends = [(weight * low, weight * high) for weight in plan.weights.values()]
-    return sum(map(min, ends)), sum(map(max, ends))
-
-
 def best_first(scores: NDArray[np.floating], ids: Sequence[str]) -> NDArray[np.int64]:
     """Positions from the highest score to the lowest; equal scores by id, [U]."""
     by_id = np.argsort(np.asarray(ids, dtype=object), kind="stable")
     order: NDArray[np.int64] = by_id[np.argsort(-scores[by_id], kind="stable")]
     return order
+
+
+def query_tokens(queries: Embeddings) -> NDArray[np.int64]:
+    """Token vectors of each query, [M]; 1 where there is no such view."""
+    if queries.multi_vector is None:
+        return np.ones(len(queries), dtype=np.int64)
+    lengths: NDArray[np.int64] = np.diff(queries.multi_vector.offsets)
+    return lengths
+
+
+def reduced(found: Candidates, query_tokens: int, reduction: Reduction) -> Candidates:
+    """The candidates with late interaction as `reduction` asks; engines answer with sums."""
+    if reduction == "sum" or Representation.MULTI_VECTOR not in found.scores:
+        return found
+    means = (found.scores[Representation.MULTI_VECTOR] / np.float32(query_tokens)).astype(
+        np.float32
+    )
+    return replace(found, scores={**found.scores, Representation.MULTI_VECTOR: means})
+
+
+def cut(found: Candidates, plan: Plan, k: int) -> list[tuple[str, float, dict[str, float]]]:
+    """Id, score and views' scores of the k best, best first."""
+    fused = fuse(found, plan)
+    return [
+        (
+            found.ids[place],
+            float(fused[place]),
+            {view.value: float(found.scores[view][place]) for view in plan.views},
+        )
+        for place in best_first(fused, found.ids)[:k]
+    ]

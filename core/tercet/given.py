@@ -1,12 +1,15 @@
-"""Views of given documents: stored ones where an index has the same text, else encoded."""
+"""What need not be encoded: documents whose views an index holds, views that a caller gives."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 import numpy as np
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, Representation, TextEncoder, concatenate
 from tercet.indexes.base import Index
+from tercet.indexes.checks import check_embeddings
 
 
 def given_embeddings(
@@ -52,3 +55,23 @@ def _stored(
 
 def _bare(embeddings: Embeddings, views: Sequence[Representation]) -> Embeddings:
     return Embeddings(**{view.value: getattr(embeddings, view.value) for view in views})
+
+
+def suffices(given: Embeddings, views: AbstractSet[Representation]) -> bool:
+    """Whether the given embeddings of one query, checked here, have all views that a search needs.
+
+    Raises:
+        TypeError: They are no `Embeddings`.
+        ValueError: They are not of one query.
+    """
+    check_embeddings(given, name="embeddings")
+    if len(given) != 1:
+        raise ValueError(f"embeddings are of {len(given)} queries; retrieve takes one")
+    return views <= set(given.representations)
+
+
+def overlaid(encoded: Embeddings, given: Embeddings | None) -> Embeddings:
+    """The encoded views of a query, except those that were given."""
+    if given is None:
+        return encoded
+    return replace(encoded, **{r.value: getattr(given, r.value) for r in given.representations})

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tercet.documents import Document
 from tercet.embeddings import TextEncoder
-from tercet.errors import check_k
+from tercet.errors import check_k, check_query
 from tercet.fusion import Candidates, best_first, fuse
 from tercet.given import given_embeddings
 from tercet.indexes.base import Index
@@ -63,8 +63,7 @@ class Reranker:
             TypeError: The query is no string, or the documents are no sequence.
             ValueError: k below 1.
         """
-        if not isinstance(query, str):
-            raise TypeError(f"a query is one string, not {query!r}")
+        check_query(query)
         given = _documents(documents)
         if k is not None:
             check_k(k)

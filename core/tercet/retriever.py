@@ -9,54 +9,33 @@ from dataclasses import replace
 from functools import cached_property
 from operator import length_hint
 from os import PathLike
-from typing import NoReturn, Self, TypedDict, Unpack
+from typing import NoReturn, Self, Unpack
 
 from tercet.documents import AddReport, Document
 from tercet.embeddings import Embeddings, Representation, TextEncoder
-from tercet.encoder import Encoder
+from tercet.encoder import Encoder, reload
 from tercet.encoding.calls import TextRole, encode_in_parts
-from tercet.errors import MissingViewError, TercetError, check_k
+from tercet.encoding.options import LoadOptions
+from tercet.errors import MissingViewError, check_k, check_query
 from tercet.filters import Filter
-from tercet.fusion import score_bounds
+from tercet.given import overlaid, suffices
 from tercet.indexes.base import Index
 from tercet.indexes.checks import (
     Vectors,
     check_document_options,
-    check_embeddings,
     check_encoder,
-    model_name,
 )
 from tercet.indexes.ingest import Ingest
 from tercet.plans import Plan, resolve_plan
 from tercet.progress import progress
 from tercet.ranking import Ranking
-from tercet.scoring.dense import inner_product
-from tercet.scoring.mmr import maximal_marginal_relevance
+from tercet.relevance import relevance
+from tercet.scoring.mmr import diversified
 from tercet.serving import Serving
 from tercet.sharing import SharedEncoder, served
 from tercet.tracing import traced
 
 DEFAULT_MODEL = "tercet/mini"
-
-ROUNDING = 1e-3
-"""By so much may a cosine leave its bounds: float16 on disk rounds as much."""
-
-
-class LoadOptions(TypedDict, total=False):
-    """Arguments of `Encoder.from_pretrained` beside the source."""
-
-    revision: str | None
-    backend: str | None
-    device: str | None
-    dtype: str
-    quantize: str | None
-    long_documents: str
-    query_tokens: int | None
-    document_tokens: int | None
-    mcls_interval: int
-    mcls_positions: str
-    mcls_attention: str
-    on_truncation: str
 
 
 class Retriever:
@@ -127,7 +106,7 @@ class Retriever:
         """
         index = Index.open(path, read_only=read_only)
         try:
-            loaded = _reload(index, device=device, dtype=dtype) if encoder is None else encoder
+            loaded = reload(index.spec, device=device, dtype=dtype) if encoder is None else encoder
             return cls(loaded, index)
         except BaseException:
             index.close()
@@ -226,7 +205,9 @@ class Retriever:
             embeddings: Views of one query that take the place of encoded ones.
 
         Raises:
-            MissingViewError: The index has no dense view.
+            TypeError: The query is no string, k or fetch_k no whole number.
+            ValueError: k or fetch_k below 1, a diversity not between 0 and 1.
+            MissingViewError: The index has no dense view, or lacks one of the plan.
         """
         check_k(k)
         check_k(fetch_k, name="fetch_k")
@@ -238,15 +219,7 @@ class Retriever:
         stored = self.index.embeddings([hit.document.id for hit in found]).dense
         if queries.dense is None or stored is None:
             raise MissingViewError("diversity needs dense vectors of the query and the documents")
-        order = maximal_marginal_relevance(
-            inner_product(queries.dense, stored)[0],
-            inner_product(stored, stored),
-            k=k,
-            diversity=diversity,
-        )
-        return Ranking(
-            tuple(replace(found[n], rank=r) for r, n in enumerate(order.tolist(), start=1))
-        )
+        return diversified(found, queries.dense, stored, k=k, diversity=diversity)
 
     def relevance(self, hits: Ranking, *, plan: str | Plan | None = None) -> list[float]:
         """The scores of hits between 0 and 1: where they lie between the bounds of their plan.
@@ -260,21 +233,8 @@ class Retriever:
                 length.
         """
         resolved = self._plan(plan)
-        bounds = score_bounds(resolved, self.index.spec.reduction)
-        if bounds is None:
-            raise ValueError(
-                f"nothing bounds the scores of plan {plan or resolved.to_json()!r}, so relevance "
-                "from 0 to 1 has no meaning; plans 'dense' and 'rrf' have bounds, as does any "
-                'Plan(..., normalise="min-max")'
-            )
-        low, high = bounds
-        values = [(hit.score - low) / (high - low) for hit in hits]
-        if any(not -ROUNDING <= value <= 1 + ROUNDING for value in values):
-            raise ValueError(
-                f"scores of {model_name(self.index.spec)} lie outside {low} to {high}: its vectors "
-                "are not of unit length, so relevance from 0 to 1 has no meaning"
-            )
-        return [min(max(value, 0.0), 1.0) for value in values]
+        name = plan if isinstance(plan, str) else resolved.to_json()
+        return relevance([hit.score for hit in hits], resolved, self.index.spec, name=name)
 
     def _plan(self, plan: str | Plan | None) -> Plan:
         """The plan for the views that the index stores, which may be fewer than the model's."""
@@ -284,19 +244,19 @@ class Retriever:
     def _views(
         self, query: str, plan: Plan, given: Embeddings | None, *more: Representation
     ) -> Embeddings:
-        _check_query(query)
-        if given is not None and _suffices(given, {*plan.views, *more}):
+        check_query(query)
+        if given is not None and suffices(given, {*plan.views, *more}):
             return given
-        return _overlaid(self.encoder.encode_queries([query]), given)
+        return overlaid(self.encoder.encode_queries([query]), given)
 
     async def _aviews(
         self, query: str, plan: str | Plan | None, given: Embeddings | None, *more: Representation
     ) -> Embeddings:
         """What `_views` gives, encoded by the one worker."""
-        _check_query(query)
-        if given is not None and _suffices(given, {*self._plan(plan).views, *more}):
+        check_query(query)
+        if given is not None and suffices(given, {*self._plan(plan).views, *more}):
             return given
-        return _overlaid(await self._served.aencode_queries([query]), given)
+        return overlaid(await self._served.aencode_queries([query]), given)
 
     @cached_property
     def _served(self) -> Serving | SharedEncoder:
@@ -383,34 +343,3 @@ class Retriever:
 
     def __repr__(self) -> str:
         return f"Retriever({self.encoder!r}, {self.index!r})"
-
-
-def _check_query(query: object) -> None:
-    if not isinstance(query, str):
-        raise TypeError(f"a query is one string, not {query!r}")
-
-
-def _suffices(given: Embeddings, views: set[Representation]) -> bool:
-    """Whether given embeddings, checked here, have all the views that a search needs."""
-    check_embeddings(given, name="embeddings")
-    if len(given) != 1:
-        raise ValueError(f"embeddings are of {len(given)} queries; retrieve takes one")
-    return views <= set(given.representations)
-
-
-def _overlaid(encoded: Embeddings, given: Embeddings | None) -> Embeddings:
-    """The encoded views, except those that were given."""
-    if given is None:
-        return encoded
-    return replace(encoded, **{r.value: getattr(given, r.value) for r in given.representations})
-
-
-def _reload(index: Index, *, device: str | None, dtype: str) -> Encoder:
-    spec = index.spec
-    if spec.source is None:
-        raise TercetError(
-            f"this index was built by {model_name(spec)}, which has no name to load it by: "
-            "pass the encoder, Retriever.open(path, encoder=...)"
-        )
-    options = {**spec.options, "device": device, "dtype": dtype}
-    return Encoder.from_pretrained(spec.source, revision=spec.revision, **options)

@@ -5,16 +5,15 @@ from copy import deepcopy
 from dataclasses import replace
 from itertools import repeat
 from math import hypot
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 from uuid import uuid4
 
 from langchain_core import documents
 from pydantic import AfterValidator, SkipValidation, ValidationInfo
 
+from tercet.adapting import checked_index, checked_retriever, loaded_encoder
 from tercet.documents import Document
-from tercet.embeddings import Embeddings, TextEncoder
-from tercet.encoder import Encoder
-from tercet.errors import MissingViewError, check_methods
+from tercet.embeddings import TextEncoder
 from tercet.indexes.base import Index
 from tercet.ranking import Hit
 from tercet.retriever import Retriever
@@ -141,60 +140,15 @@ def unit(vector: Sequence[float]) -> list[float]:
     return [number / length for number in vector]
 
 
-def dense_rows(embeddings: Embeddings) -> list[list[float]]:
-    """The dense view as lists of floats.
-
-    Raises:
-        MissingViewError: The model has no dense view.
-    """
-    if embeddings.dense is None:
-        raise MissingViewError(
-            "LangChain's embeddings are dense vectors, which this model does not make; it has "
-            f"{', '.join(embeddings.representations)}: use a TercetRetriever"
-        )
-    rows: list[list[float]] = embeddings.dense.tolist()
-    return rows
-
-
-def refuse_pickling(adapter: object) -> NoReturn:
-    """Say why an adapter is not pickled.
-
-    Raises:
-        TypeError: Always.
-    """
-    raise TypeError(
-        f"a {type(adapter).__name__} holds a loaded model and is not pickled: "
-        "make it anew in the other process"
-    )
-
-
 def _loaded(encoder: object, info: ValidationInfo) -> object:
-    if encoder is not None:
-        check_methods(encoder, ("encode_queries", "encode_documents"), name="encoder")
-        return encoder
-    model = info.data.get("model")
-    if model is None:
-        raise ValueError("neither model nor encoder was given: name a model, or pass an encoder")
-    return Encoder.from_pretrained(model)
-
-
-def _retriever(retriever: object) -> object:
-    check_methods(retriever, ("retrieve", "aretrieve"), name="retriever")
-    return retriever
+    return loaded_encoder(encoder, model=info.data.get("model"))
 
 
 LoadedEncoder = Annotated[TextEncoder, SkipValidation, AfterValidator(_loaded)]
 """A field that holds an encoder, loaded by the field `model` where none is given."""
 
-OpenRetriever = Annotated[Retriever, SkipValidation, AfterValidator(_retriever)]
+OpenRetriever = Annotated[Retriever, SkipValidation, AfterValidator(checked_retriever)]
 """A field that holds a retriever, looked at no closer than its methods."""
 
-
-def _index(index: object) -> object:
-    if index is not None:
-        check_methods(index, ("search", "get", "embeddings"), name="index")
-    return index
-
-
-OpenIndex = Annotated[Index | None, SkipValidation, AfterValidator(_index)]
+OpenIndex = Annotated[Index | None, SkipValidation, AfterValidator(checked_index)]
 """A field that may hold an open index, looked at no closer than its methods."""

@@ -5,7 +5,8 @@ from typing import Any, NoReturn, Self
 from langchain_core import cross_encoders
 from pydantic import BaseModel, ConfigDict, Field
 
-from langchain_tercet.convert import LoadedEncoder, refuse_pickling
+from langchain_tercet.convert import LoadedEncoder
+from tercet.adapting import refuse_pickling
 from tercet.plans import Plan
 from tercet.reranker import Reranker
 

@@ -5,7 +5,8 @@ from typing import Any, NoReturn, Self
 from langchain_core import embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from langchain_tercet.convert import LoadedEncoder, dense_rows, refuse_pickling
+from langchain_tercet.convert import LoadedEncoder
+from tercet.adapting import dense_rows, refuse_pickling
 from tercet.embeddings import Representation
 from tercet.sharing import SharedEncoder, shared
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, Self
 from langchain_core import callbacks, documents
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
-from langchain_tercet.convert import refuse_pickling
+from tercet.adapting import refuse_pickling
 
 
 class ReportedCompressor(documents.BaseDocumentCompressor):

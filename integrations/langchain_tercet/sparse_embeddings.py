@@ -12,7 +12,8 @@ from typing import Any, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from langchain_tercet.convert import LoadedEncoder, refuse_pickling
+from langchain_tercet.convert import LoadedEncoder
+from tercet.adapting import refuse_pickling
 from tercet.embeddings import Embeddings, Representation
 from tercet.errors import MissingExtraError
 from tercet.sharing import SharedEncoder, shared

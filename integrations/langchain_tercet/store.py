@@ -8,7 +8,6 @@ from langchain_core import documents, embeddings
 from langchain_core.runnables.config import run_in_executor
 
 from langchain_tercet.convert import (
-    refuse_pickling,
     refuse_unknown,
     restored,
     with_ids,
@@ -17,8 +16,9 @@ from langchain_tercet.convert import (
 from langchain_tercet.embeddings import TercetEmbeddings
 from langchain_tercet.retriever import TercetVectorStoreRetriever
 from langchain_tercet.searches import Searches, views_of
+from tercet.adapting import checked_retriever, refuse_pickling
+from tercet.callable_encoder import CallableEncoder
 from tercet.embeddings import Embeddings, Representation, TextEncoder
-from tercet.encoder import CallableEncoder
 from tercet.errors import check_methods
 from tercet.filters import Filter
 from tercet.retriever import Retriever
@@ -276,7 +276,7 @@ def _retriever(
     path: str | PathLike[str] | None,
 ) -> Retriever:
     if given is not None and embedding is None and path is None:
-        check_methods(given, ("retrieve", "aretrieve"), name="retriever")
+        checked_retriever(given)
         return given
     if given is not None or embedding is None:
         raise TypeError(

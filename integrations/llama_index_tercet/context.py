@@ -2,22 +2,23 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Annotated, Any, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from llama_index.core import schema
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from pydantic import ConfigDict, Field, PositiveInt, SkipValidation, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
 from llama_index_tercet.convert import (
     LoadedEncoder,
-    refuse_pickling,
+    OpenIndex,
+    query_text,
     text_header,
     without_class_name,
 )
+from tercet.adapting import refuse_pickling
 from tercet.context.builder import Context, ContextBuilder
 from tercet.context.layout import Order, Piece
 from tercet.documents import Document
-from tercet.indexes.base import Index
 from tercet.ranking import Hit
 
 HEADER = "header"
@@ -57,7 +58,7 @@ class TercetContextPostprocessor(BaseNodePostprocessor):
     label: str = ""
     passage_tokens: PositiveInt = 128
     context_key: str = "context"
-    index: Annotated[Index | None, SkipValidation] = Field(default=None, exclude=True, repr=False)
+    index: OpenIndex = Field(default=None, exclude=True, repr=False)
 
     _drop = model_validator(mode="before")(without_class_name)
 
@@ -76,7 +77,7 @@ class TercetContextPostprocessor(BaseNodePostprocessor):
         nodes: list[schema.NodeWithScore],
         query_bundle: schema.QueryBundle | None = None,
     ) -> list[schema.NodeWithScore]:
-        query, hits = _query(query_bundle), _hits(nodes)
+        query, hits = query_text(query_bundle, need="passages need"), _hits(nodes)
         return self._shown(nodes, self._builder.build(query, hits, budget=self.budget))
 
     async def _apostprocess_nodes(
@@ -84,7 +85,7 @@ class TercetContextPostprocessor(BaseNodePostprocessor):
         nodes: list[schema.NodeWithScore],
         query_bundle: schema.QueryBundle | None = None,
     ) -> list[schema.NodeWithScore]:
-        query, hits = _query(query_bundle), _hits(nodes)
+        query, hits = query_text(query_bundle, need="passages need"), _hits(nodes)
         return self._shown(nodes, await self._builder.abuild(query, hits, budget=self.budget))
 
     @property
@@ -134,12 +135,6 @@ class TercetContextPostprocessor(BaseNodePostprocessor):
 
     def __reduce__(self) -> NoReturn:
         refuse_pickling(self)
-
-
-def _query(bundle: schema.QueryBundle | None) -> str:
-    if bundle is None:
-        raise ValueError("passages need the query: pass query_bundle= or query_str=")
-    return bundle.query_str.strip()
 
 
 def _hits(nodes: list[schema.NodeWithScore]) -> list[Hit]:

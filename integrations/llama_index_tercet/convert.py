@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 from llama_index.core import schema
 from llama_index.core.base.embeddings.base import mean_agg
 from llama_index.core.storage.docstore.utils import doc_to_json
 from pydantic import AfterValidator, SkipValidation, ValidationInfo
 
+from tercet.adapting import checked_index, checked_retriever, dense_rows, loaded_encoder
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, TextEncoder
-from tercet.encoder import Encoder
-from tercet.errors import MissingViewError, check_methods
 from tercet.indexes.base import Index
 from tercet.ranking import Hit, Ranking
 from tercet.retriever import Retriever
@@ -165,21 +164,6 @@ def _from_elsewhere(document: Document) -> dict[str, Any]:
     return values
 
 
-def dense_rows(embeddings: Embeddings) -> list[list[float]]:
-    """The dense view as lists of floats.
-
-    Raises:
-        MissingViewError: The model has no dense view.
-    """
-    if embeddings.dense is None:
-        raise MissingViewError(
-            "LlamaIndex's embeddings are dense vectors, which this model does not make; it has "
-            f"{', '.join(embeddings.representations)}: use a TercetRetriever"
-        )
-    rows: list[list[float]] = embeddings.dense.tolist()
-    return rows
-
-
 def sparse_rows(embeddings: Embeddings) -> list[dict[int, float]]:
     """The lexical weights as mappings from term id to weight; there is such a view."""
     return [] if embeddings.sparse is None else embeddings.sparse.to_dicts()
@@ -212,44 +196,26 @@ def without_class_name(values: Any) -> Any:
     return {name: value for name, value in values.items() if name != "class_name"}
 
 
-def refuse_pickling(adapter: object) -> NoReturn:
-    """Say why an adapter is not pickled.
+def query_text(bundle: schema.QueryBundle | None, *, need: str) -> str:
+    """The query that came beside nodes.
 
     Raises:
-        TypeError: Always.
+        ValueError: None came; `need` says what it is needed for.
     """
-    raise TypeError(
-        f"a {type(adapter).__name__} holds a loaded model and is not pickled: "
-        "make it anew in the other process (IngestionPipeline: num_workers=None)"
-    )
+    if bundle is None:
+        raise ValueError(f"{need} the query: pass query_bundle= or query_str=")
+    return bundle.query_str.strip()
 
 
 def _loaded(encoder: object, info: ValidationInfo) -> object:
-    if encoder is not None:
-        check_methods(encoder, ("encode_queries", "encode_documents"), name="encoder")
-        return encoder
-    model = info.data.get("model_name") or info.data.get("model")
-    if not model:
-        raise ValueError("neither a model nor an encoder was given: name one, or pass encoder=")
-    return Encoder.from_pretrained(model)
-
-
-def _retriever(retriever: object) -> object:
-    check_methods(retriever, ("retrieve", "aretrieve"), name="retriever")
-    return retriever
-
-
-def _index(index: object) -> object:
-    if index is not None:
-        check_methods(index, ("get", "embeddings"), name="index")
-    return index
+    return loaded_encoder(encoder, model=info.data.get("model_name") or info.data.get("model"))
 
 
 LoadedEncoder = Annotated[TextEncoder, SkipValidation, AfterValidator(_loaded)]
 """A field that holds an encoder, loaded by the field before it where none is given."""
 
-OpenRetriever = Annotated[Retriever, SkipValidation, AfterValidator(_retriever)]
+OpenRetriever = Annotated[Retriever, SkipValidation, AfterValidator(checked_retriever)]
 """A field that holds a retriever, looked at no closer than its methods."""
 
-OpenIndex = Annotated[Index | None, SkipValidation, AfterValidator(_index)]
+OpenIndex = Annotated[Index | None, SkipValidation, AfterValidator(checked_index)]
 """A field that may hold an open index, looked at no closer than its methods."""

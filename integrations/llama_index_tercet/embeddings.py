@@ -6,8 +6,8 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
 from pydantic import model_validator
 
-from llama_index_tercet.convert import dense_rows
 from llama_index_tercet.one_view import OneView
+from tercet.adapting import dense_rows
 from tercet.embeddings import Representation
 
 

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from llama_index_tercet.convert import LoadedEncoder, refuse_pickling, without_class_name
+from llama_index_tercet.convert import LoadedEncoder, without_class_name
 from llama_index_tercet.events import ending
+from tercet.adapting import refuse_pickling
 from tercet.embeddings import Embeddings, Representation
 from tercet.sharing import SharedEncoder, shared
 

@@ -11,11 +11,12 @@ from llama_index_tercet.convert import (
     LoadedEncoder,
     OpenIndex,
     placed,
-    refuse_pickling,
+    query_text,
     rescored,
     without_class_name,
 )
 from llama_index_tercet.events import reranking
+from tercet.adapting import refuse_pickling
 from tercet.plans import Plan
 from tercet.reranker import Reranker
 from tercet.serving import Serving
@@ -64,7 +65,7 @@ class TercetRerank(BaseNodePostprocessor):
         nodes: list[schema.NodeWithScore],
         query_bundle: schema.QueryBundle | None = None,
     ) -> list[schema.NodeWithScore]:
-        query = _query(query_bundle)
+        query = query_text(query_bundle, need="a reranker needs")
         with self._reported(nodes, query) as best:
             ranking = self._reranker.rerank(query, placed(nodes, self.index), k=self.top_n)
             best.extend(rescored(nodes, ranking, keep_score=self.keep_retrieval_score))
@@ -75,7 +76,7 @@ class TercetRerank(BaseNodePostprocessor):
         nodes: list[schema.NodeWithScore],
         query_bundle: schema.QueryBundle | None = None,
     ) -> list[schema.NodeWithScore]:
-        query = _query(query_bundle)
+        query = query_text(query_bundle, need="a reranker needs")
         with self._reported(nodes, query) as best:
             ranking = await self._reranker.arerank(query, placed(nodes, self.index), k=self.top_n)
             best.extend(rescored(nodes, ranking, keep_score=self.keep_retrieval_score))
@@ -102,9 +103,3 @@ class TercetRerank(BaseNodePostprocessor):
 
     def __reduce__(self) -> NoReturn:
         refuse_pickling(self)
-
-
-def _query(bundle: schema.QueryBundle | None) -> str:
-    if bundle is None:
-        raise ValueError("a reranker needs the query: pass query_bundle= or query_str=")
-    return bundle.query_str.strip()

@@ -20,8 +20,9 @@ from llama_index_tercet.convert import (
 from llama_index_tercet.events import ending
 from llama_index_tercet.filters import from_metadata_filters
 from llama_index_tercet.tools import DESCRIPTION, NAME, retriever_tool
+from tercet.adapting import checked_retriever
 from tercet.embeddings import TextEncoder
-from tercet.errors import check_k, check_methods
+from tercet.errors import check_k
 from tercet.plans import Plan
 from tercet.retriever import DEFAULT_MODEL, Retriever
 from tercet.sharing import served
@@ -53,7 +54,7 @@ class TercetRetriever(base_retriever.BaseRetriever):
         objects: list[schema.IndexNode] | None = None,
         verbose: bool = False,
     ) -> None:
-        check_methods(retriever, ("retrieve", "aretrieve"), name="retriever")
+        checked_retriever(retriever)
         super().__init__(callback_manager, object_map, objects, verbose)
         self.retriever = retriever
         self._served = served(retriever.encoder)  # held, so that its worker stays

@@ -14,7 +14,6 @@ from pydantic import PrivateAttr, model_validator
 
 from llama_index_tercet.convert import (
     from_node,
-    refuse_pickling,
     to_node,
     without_class_name,
 )
@@ -22,6 +21,7 @@ from llama_index_tercet.embeddings import TercetEmbedding
 from llama_index_tercet.holdings import Holdings, refuse_unknown
 from llama_index_tercet.persisting import PERSISTED, read_place, write_place
 from llama_index_tercet.searches import from_vector_store_query
+from tercet.adapting import refuse_pickling
 from tercet.documents import Document
 from tercet.embeddings import Representation, TextEncoder
 from tercet.plans import Plan

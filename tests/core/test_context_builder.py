@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tercet.callable_encoder import CallableEncoder
 from tercet.context.builder import Context, ContextBuilder
 from tercet.context.counting import token_counter
 from tercet.context.layout import Order
 from tercet.context.sentences import character_starts
 from tercet.documents import Document
 from tercet.embeddings import Embeddings
-from tercet.encoder import CallableEncoder, Token
+from tercet.encoder import Token
 from tercet.errors import MissingViewError, ModelMismatchError
 from tercet.ranking import Hit, Ranking
 from tercet.retriever import Retriever

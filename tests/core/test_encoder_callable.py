@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from tercet.callable_encoder import CallableEncoder
 from tercet.embeddings import EncoderSpec, Representation
-from tercet.encoder import CallableEncoder
 
 
 def lengths(texts: Sequence[str]) -> list[list[float]]:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from tercet.callable_encoder import CallableEncoder
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, Reduction
-from tercet.encoder import CallableEncoder
-from tercet.fusion import score_bounds
 from tercet.plans import Plan
+from tercet.relevance import score_bounds
 from tercet.retriever import Retriever
 from tercet.testing.hash_encoder import HashEncoder
 

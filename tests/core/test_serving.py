@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tercet.callable_encoder import CallableEncoder
 from tercet.documents import Document
 from tercet.embeddings import Embeddings
-from tercet.encoder import CallableEncoder, Encoder
+from tercet.encoder import Encoder
 from tercet.encoding.calls import TextRole
 from tercet.encoding.queue import (
     BATCH_CHARACTERS,

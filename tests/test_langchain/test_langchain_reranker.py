@@ -172,7 +172,7 @@ async def test_stored_vectors_are_used_where_the_index_has_the_same_text(
 
 
 def test_what_is_no_index_is_refused(encoder: HashEncoder) -> None:
-    with pytest.raises(TypeError, match="index is a str, without search, get, embeddings"):
+    with pytest.raises(TypeError, match="index is a str, without get, embeddings"):
         TercetReranker(encoder=encoder, index="./my-index")
     other = Retriever.create(encoder=HashEncoder(dense_dim=8)).index
     with pytest.raises(ModelMismatchError):

@@ -132,7 +132,7 @@ def test_another_encoder_than_the_one_written_down_is_refused(encoder: HashEncod
 
 
 def test_bad_arguments_are_refused_by_name(encoder: HashEncoder) -> None:
-    with pytest.raises(ValidationError, match="neither a model nor an encoder"):
+    with pytest.raises(ValidationError, match="neither model nor encoder"):
         TercetEmbedding()
     with pytest.raises(TypeError, match="encoder is a str, without encode_queries"):
         TercetEmbedding(encoder="tercet/mini")

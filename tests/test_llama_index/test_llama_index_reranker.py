@@ -92,7 +92,7 @@ def test_bad_arguments_are_refused_by_name(
         TercetRerank(encoder=encoder, topn=3)  # type: ignore[call-arg]
     with pytest.raises(ValidationError, match="greater than 0"):
         TercetRerank(encoder=encoder, top_n=0)
-    with pytest.raises(ValidationError, match="neither a model nor an encoder"):
+    with pytest.raises(ValidationError, match="neither model nor encoder"):
         TercetRerank()
     with pytest.raises(TypeError, match="encoder is the class HashEncoder"):
         TercetRerank(encoder=HashEncoder)

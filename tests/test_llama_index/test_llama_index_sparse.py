@@ -56,7 +56,7 @@ def test_bad_arguments_are_refused_by_name(encoder: HashEncoder) -> None:
         TercetSparseEmbedding(encoder=HashEncoder(representations=["dense"]))
     with pytest.raises(ValidationError, match="top_k"):
         TercetSparseEmbedding(encoder=encoder, top_k=3)  # type: ignore[call-arg]
-    with pytest.raises(ValidationError, match="neither a model nor an encoder"):
+    with pytest.raises(ValidationError, match="neither model nor encoder"):
         TercetSparseEmbedding()
 
 

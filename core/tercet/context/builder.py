@@ -11,7 +11,7 @@ from tercet.context.layout import Layout, Order, Piece
 from tercet.context.passages import Passage, Source, TokenEncoder, best_passages
 from tercet.documents import Document
 from tercet.embeddings import Representation, TextEncoder
-from tercet.errors import MissingViewError, check_methods
+from tercet.errors import MissingViewError, check_methods, check_query
 from tercet.indexes.base import Index
 from tercet.indexes.checks import check_encoder
 from tercet.ranking import Hit
@@ -59,6 +59,8 @@ class ContextBuilder:
         index: Where it holds the same text under a document's id, its vectors are used.
 
     Raises:
+        TypeError: Something that is no encoder, counter, index or number.
+        ValueError: An unknown order or encoding, fewer than 1 token, an index without an encoder.
         MissingViewError: The encoder makes no token vectors.
         MissingExtraError: tiktoken is not installed.
         ModelMismatchError: The index holds the vectors of another model.
@@ -94,8 +96,7 @@ class ContextBuilder:
             TypeError: The query is no string, or hits are something else.
             ValueError: A budget below 1, or a label that cannot be written for a document.
         """
-        if not isinstance(query, str):
-            raise TypeError(f"a query is one string, not {query!r}")
+        check_query(query)
         _positive(budget, "budget")
         sources = _sources(hits)
         first = {_words(source): source for source in reversed(sources)}  # of those with one text

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from tercet.encoding.long_documents import LongDocumentOptions, LongDocuments, read_choice
 
@@ -26,6 +26,23 @@ class OnTruncation(StrEnum):
 
     WARN = "warn"
     ERROR = "error"
+
+
+class LoadOptions(TypedDict, total=False):
+    """Arguments of `Encoder.from_pretrained` beside the source."""
+
+    revision: str | None
+    backend: str | None
+    device: str | None
+    dtype: str
+    quantize: str | None
+    long_documents: str
+    query_tokens: int | None
+    document_tokens: int | None
+    mcls_interval: int
+    mcls_positions: str
+    mcls_attention: str
+    on_truncation: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from tercet.documents import AddReport, Document, cleaned
 from tercet.embeddings import Embeddings, EncoderSpec, Reduction, Representation
 from tercet.errors import MissingViewError, check_k, check_texts
 from tercet.filters import Filter, parse_filter
-from tercet.fusion import Candidates, best_first, fuse
+from tercet.fusion import cut, query_tokens, reduced
 from tercet.indexes.checks import (
     Dimensions,
     check_dimensions,
@@ -49,8 +49,6 @@ ENGINES = {
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 TIMEOUT = 60.0
 """Seconds that a writer waits for another one."""
-
-DENSE, SPARSE, MULTI_VECTOR = Representation
 
 
 class Index(ABC):
@@ -220,21 +218,21 @@ class Index(ABC):
         with self.reading() as reader:
             collected = reader.collect(queries, chosen, filter=parse_filter(filter), exact=exact)
             cuts = [
-                _cut(_reduced(found, count, chosen.reduction(self._spec.reduction)), chosen, k)
-                for found, count in zip(collected, _query_tokens(queries), strict=True)
+                cut(reduced(found, count, chosen.reduction(self._spec.reduction)), chosen, k)
+                for found, count in zip(collected, query_tokens(queries), strict=True)
             ]
-            ids = dict.fromkeys(id_ for cut in cuts for id_, _, _ in cut)
+            ids = dict.fromkeys(id_ for best in cuts for id_, _, _ in best)
             documents = reader.documents(list(ids))
         # Where reading is not one consistent look, a candidate may have gone meanwhile.
-        there = [[hit for hit in cut if hit[0] in documents] for cut in cuts]
+        there = [[hit for hit in best if hit[0] in documents] for best in cuts]
         return [
             Ranking(
                 tuple(
                     Hit(documents[id_], score, scores, rank)
-                    for rank, (id_, score, scores) in enumerate(cut, start=1)
+                    for rank, (id_, score, scores) in enumerate(best, start=1)
                 )
             )
-            for cut in there
+            for best in there
         ]
 
     def score(
@@ -259,9 +257,9 @@ class Index(ABC):
         self._check_queries(queries, views)
         with self.reading() as reader:
             scores = reader.score(queries, views, ids)
-        if MULTI_VECTOR in scores and (reduction or self._spec.reduction) == "mean":
-            tokens = _query_tokens(queries).astype(np.float32)
-            scores[MULTI_VECTOR] = scores[MULTI_VECTOR] / tokens[:, None]
+        late = Representation.MULTI_VECTOR
+        if late in scores and (reduction or self._spec.reduction) == "mean":
+            scores[late] = scores[late] / query_tokens(queries).astype(np.float32)[:, None]
         return scores
 
     def get(self, ids: Sequence[str]) -> list[Document]:
@@ -347,32 +345,3 @@ class Index(ABC):
         check_query_model(queries, self._spec)
         check_views(views, queries, name="queries", what="the plan uses")
         check_dimensions(queries, self.dimensions, name="queries")
-
-
-def _query_tokens(queries: Embeddings) -> NDArray[np.int64]:
-    """Token vectors of each query, [M]; 1 where there is no such view."""
-    if queries.multi_vector is None:
-        return np.ones(len(queries), dtype=np.int64)
-    lengths: NDArray[np.int64] = np.diff(queries.multi_vector.offsets)
-    return lengths
-
-
-def _reduced(found: Candidates, query_tokens: int, reduction: Reduction) -> Candidates:
-    """The candidates with late interaction as `reduction` asks; engines answer with sums."""
-    if reduction == "sum" or MULTI_VECTOR not in found.scores:
-        return found
-    means = (found.scores[MULTI_VECTOR] / np.float32(query_tokens)).astype(np.float32)
-    return replace(found, scores={**found.scores, MULTI_VECTOR: means})
-
-
-def _cut(found: Candidates, plan: Plan, k: int) -> list[tuple[str, float, dict[str, float]]]:
-    """Id, score and views' scores of the k best, best first."""
-    fused = fuse(found, plan)
-    return [
-        (
-            found.ids[place],
-            float(fused[place]),
-            {view.value: float(found.scores[view][place]) for view in plan.views},
-        )
-        for place in best_first(fused, found.ids)[:k]
-    ]

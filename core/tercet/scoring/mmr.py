@@ -1,7 +1,12 @@
 """Maximal marginal relevance: relevant documents that differ from each other."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
+
+from tercet.ranking import Ranking
+from tercet.scoring.dense import inner_product
 
 
 def maximal_marginal_relevance(
@@ -42,3 +47,32 @@ def maximal_marginal_relevance(
         closest = np.maximum(closest, similarity[best]) if chosen else similarity[best]
         chosen.append(best)
     return np.asarray(chosen, dtype=np.int64)
+
+
+def diversified(
+    found: Ranking,
+    query: NDArray[np.float32],
+    documents: NDArray[np.float32],
+    *,
+    k: int,
+    diversity: float,
+) -> Ranking:
+    """The hits that maximal marginal relevance on the dense view chooses, ranked anew.
+
+    Args:
+        found: N hits.
+        query: The dense vector of the query, [1, E].
+        documents: Those of the hits, [N, E].
+        k: How many to choose; all where there are fewer.
+        diversity: 0 ranks by relevance alone, 1 by difference alone.
+
+    Raises:
+        ValueError: A diversity that is not between 0 and 1.
+    """
+    order = maximal_marginal_relevance(
+        inner_product(query, documents)[0],
+        inner_product(documents, documents),
+        k=k,
+        diversity=diversity,
+    )
+    return Ranking(tuple(replace(found[n], rank=r) for r, n in enumerate(order.tolist(), start=1)))
