@@ -16,7 +16,7 @@ from tercet.errors import TercetError
 from tercet.indexes.base import Index
 from tercet.indexes.ingest import BATCH_DOCUMENTS
 from tercet.testing import HashEncoder
-from tercet.testing.checkpoints import write_bge_m3
+from tercet.testing.checkpoints import write_dense
 
 TERCET = [sys.executable, "-m", "tercet"]
 PATIENCE = 120
@@ -37,7 +37,7 @@ def committed(path: Path) -> int:
 def test_an_interrupted_run_says_what_is_committed_and_goes_on_without_duplicates(
     tmp_path: Path,
 ) -> None:
-    model = write_bge_m3(tmp_path / "model", positions=66)
+    model = write_dense(tmp_path / "model", layers=1)
     to = tmp_path / "idx"
     command = [*TERCET, "index", "-", "--to", str(to), "--model", str(model)]
     with subprocess.Popen(

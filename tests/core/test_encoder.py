@@ -194,9 +194,9 @@ def test_lone_surrogates_are_read_as_replacement_characters_and_said_once(m3: En
 
 def test_ten_megabytes_of_text_are_read_whole(load: Load) -> None:
     encoder = load("write_dense")
-    text = f"{'w' * 2000} words " * 5000  # a word that long is one unknown token
+    text = f"{'w' * 10_000} words " * 1000  # a word that long is one unknown token
     found = encoder.encode_documents(["before", text, "after"])
-    assert found.tokens_encoded[1] == found.tokens[1] > 10_000
+    assert found.tokens_encoded[1] == found.tokens[1] > 2000
     assert_same(found.take([0, 2]), encoder.encode_documents(["before", "after"]), atol=1e-6)
 
 

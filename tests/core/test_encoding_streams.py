@@ -11,12 +11,12 @@ import pytest
 
 from tercet.encoder import Encoder
 from tercet.encoding.threads import CHOICES, SPINS, wait_briefly
-from tercet.testing.checkpoints import write_bge_m3
+from tercet.testing.checkpoints import write_dense
 
 
 def test_a_stream_reads_and_keeps_no_more_however_long_it_is(tmp_path: Path) -> None:
     encoder = Encoder.from_pretrained(
-        write_bge_m3(tmp_path, layers=1), device="cpu", dtype="float32"
+        write_dense(tmp_path, layers=1), device="cpu", dtype="float32"
     )
     read = 0
 

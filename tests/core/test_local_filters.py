@@ -92,7 +92,7 @@ def agrees(index: Index, docs: list[Document], expression: Expression) -> None:
 
 
 @settings(
-    max_examples=250,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
