@@ -5,7 +5,7 @@ import typer
 
 from tercet.cli.conditions import filter_of
 from tercet.cli.options import plan_of
-from tercet.filters import matches
+from tercet.filtering import matches
 from tercet.plans import DENSE, Plan
 
 PAPER = {"lang": "en", "year": 2020, "title": "On the Brain", "open": True, "code": "007"}

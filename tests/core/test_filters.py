@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from tercet.filtering import matches
 from tercet.filters import (
     And,
     Comparison,
@@ -11,7 +12,6 @@ from tercet.filters import (
     Or,
     fields_of,
     flatten,
-    matches,
     parse_filter,
 )
 

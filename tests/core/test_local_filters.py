@@ -1,4 +1,4 @@
-"""Filters in SQL, with `filters.matches` as the oracle."""
+"""Filters in SQL, with `filtering.matches` as the oracle."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
-from tercet.filters import And, Comparison, Expression, F, Not, Operator, Or, matches, parse_filter
+from tercet.filtering import matches
+from tercet.filters import And, Comparison, Expression, F, Not, Operator, Or, parse_filter
 from tercet.indexes.base import Index
 from tercet.indexes.local.fields import ALL_BOUND
 

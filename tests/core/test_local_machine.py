@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tercet.documents import Document
-from tercet.filters import matches, parse_filter
+from tercet.filtering import matches
+from tercet.filters import parse_filter
 from tercet.indexes.base import Index
 from tercet.indexes.local.index import LocalIndex
 from tercet.testing import HashEncoder

@@ -1,4 +1,4 @@
-"""Filters on a real Qdrant server, with `filters.matches` as the oracle."""
+"""Filters on a real Qdrant server, with `filtering.matches` as the oracle."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
-from tercet.filters import Expression, F, Filter, Not, matches, parse_filter
+from tercet.filtering import matches
+from tercet.filters import Expression, F, Filter, Not, parse_filter
 from tercet.indexes.base import Index
 
 SPEC = EncoderSpec(

@@ -13,7 +13,7 @@ from llama_index.core.vector_stores import (
 
 from llama_index_tercet import TercetRetriever
 from llama_index_tercet.filters import from_metadata_filters
-from tercet.filters import matches
+from tercet.filtering import matches
 
 ALL = {"cat", "dog", "owl", "ant", "cod"}
 

@@ -13,7 +13,8 @@ from qdrant_client.http.models import QueryResponse
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, Representation
-from tercet.filters import Comparison, Expression, fields_of, matches
+from tercet.filtering import matches
+from tercet.filters import Comparison, Expression, fields_of
 from tercet.fusion import Candidates
 from tercet.indexes.checks import warn_of_unknown
 from tercet.indexes.qdrant.conditions import compile_filter, names_filter
