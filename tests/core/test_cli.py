@@ -214,8 +214,8 @@ def test_info_tells_what_an_index_holds(built: Path, model: str) -> None:
     assert described["default_plan"] == "hybrid"
     assert set(described["plans"]) >= set(PLANS)
     text = run("info", built).stdout
-    assert "documents     3\n" in text
-    assert "views         dense 32, sparse -, multi_vector 32\n" in text
+    assert "documents      3\n" in text
+    assert "views          dense 32, sparse -, multi_vector 32\n" in text
 
 
 def test_every_plan_is_measured(built: Path, collection: Path, tmp_path: Path) -> None:
