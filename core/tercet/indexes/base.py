@@ -330,16 +330,19 @@ class Index(ABC):
 
     def _plan(self, plan: str | Plan | None, queries: Embeddings) -> Plan:
         """The plan for the views that are stored; a default looks at the queries' too."""
-        views = self._representations
-        if plan is None:
-            views = tuple(view for view in views if view in queries.representations)
-            if not views:
-                raise MissingViewError(
-                    f"this index stores {', '.join(self._representations)}, the queries have "
-                    f"{', '.join(queries.representations)} only"
-                )
+        views = self._representations if plan is not None else self._views_of(queries)
         stored = replace(self._spec, representations=views)
         return resolve_plan(plan, stored, holder="this index")
+
+    def _views_of(self, queries: Embeddings) -> tuple[Representation, ...]:
+        """The views that both sides have."""
+        views = tuple(view for view in self._representations if view in queries.representations)
+        if not views:
+            raise MissingViewError(
+                f"this index stores {', '.join(self._representations)}, the queries have "
+                f"{', '.join(queries.representations)} only"
+            )
+        return views
 
     def _check_queries(self, queries: Embeddings, views: Sequence[Representation]) -> None:
         check_query_model(queries, self._spec)

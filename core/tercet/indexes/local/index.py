@@ -16,7 +16,7 @@ from tercet.embeddings import Embeddings, EncoderSpec, Representation
 from tercet.errors import IndexReadOnlyError, TercetIndexError, check_texts
 from tercet.filters import Expression, Filter, parse_filter
 from tercet.indexes.base import Index
-from tercet.indexes.checks import Dimensions, check_documents
+from tercet.indexes.checks import Dimensions, check_documents, check_embeddings
 from tercet.indexes.content import content_hash
 from tercet.indexes.local.backup import backup
 from tercet.indexes.local.build_report import (
@@ -197,14 +197,16 @@ class LocalIndex(Index):
 
         Returns:
             One measurement for each view that the queries have and the index stores.
+
+        Raises:
+            ValueError: There is no query.
+            MissingViewError: There is no such view.
+            ModelMismatchError: The queries come from another model.
         """
-        views = [view for view in queries.representations if view in self._representations]
-        own = Embeddings(
-            **{view.value: getattr(queries, view.value) for view in views},
-            model_id=queries.model_id,
-        )
+        check_embeddings(queries, name="queries")
         return measure(
-            own,
+            queries,
+            self._views_of(queries),
             lambda query, view, exact: self.search(query, k=k, plan=view.value, exact=exact)[0],
         )
 

@@ -1,7 +1,7 @@
 """What a search finds of the exact ranking, and how long both take."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +28,17 @@ class Measurement:
     exact_seconds: float
 
 
-def measure(queries: Embeddings, search: Search) -> Mapping[Representation, Measurement]:
-    """Compare a search with the exact one, in each view that the queries have."""
-    return {view: _measured(queries, view, search) for view in queries.representations}
+def measure(
+    queries: Embeddings, views: Sequence[Representation], search: Search
+) -> Mapping[Representation, Measurement]:
+    """Compare a search with the exact one, in each of some views.
+
+    Raises:
+        ValueError: There is no query.
+    """
+    if not len(queries):
+        raise ValueError("there are no queries to measure with: give one at least")
+    return {view: _measured(queries, view, search) for view in views}
 
 
 def _measured(queries: Embeddings, view: Representation, search: Search) -> Measurement:
