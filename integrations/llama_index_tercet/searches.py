@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from llama_index.core import vector_stores
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
@@ -51,42 +51,35 @@ class Search:
     def run(self, retriever: Retriever) -> Ranking:
         """What it finds."""
         if self.diversity is None:
-            return retriever.retrieve(
-                self.text,
-                k=self.k,
-                plan=self.plan,
-                filter=self.filter,
-                embeddings=self.embeddings,
-            )
+            return retriever.retrieve(self.text, **self._asked())
         return retriever.retrieve_diverse(
-            self.text,
-            k=self.k,
-            fetch_k=self.fetch_k,
-            diversity=self.diversity,
-            plan=self.plan,
-            filter=self.filter,
-            embeddings=self.embeddings,
+            self.text, fetch_k=self.fetch_k, diversity=self.diversity, **self._asked()
         )
 
     async def arun(self, retriever: Retriever) -> Ranking:
         """`run`, without blocking the event loop."""
         if self.diversity is None:
-            return await retriever.aretrieve(
-                self.text,
-                k=self.k,
-                plan=self.plan,
-                filter=self.filter,
-                embeddings=self.embeddings,
-            )
+            return await retriever.aretrieve(self.text, **self._asked())
         return await retriever.aretrieve_diverse(
-            self.text,
-            k=self.k,
-            fetch_k=self.fetch_k,
-            diversity=self.diversity,
-            plan=self.plan,
-            filter=self.filter,
-            embeddings=self.embeddings,
+            self.text, fetch_k=self.fetch_k, diversity=self.diversity, **self._asked()
         )
+
+    def _asked(self) -> "_Asked":
+        return {
+            "k": self.k,
+            "plan": self.plan,
+            "filter": self.filter,
+            "embeddings": self.embeddings,
+        }
+
+
+class _Asked(TypedDict):
+    """What every search of a `Retriever` takes beside the query."""
+
+    k: int
+    plan: str | Plan | None
+    filter: Expression | None
+    embeddings: Embeddings | None
 
 
 def from_vector_store_query(
