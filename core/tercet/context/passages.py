@@ -120,6 +120,10 @@ def best_passages(
         index: Where it holds a document with the same text, its vectors are used.
         counter: Counts tokens of the language model.
         most: Tokens of a passage, unless its one sentence has more.
+
+    Raises:
+        MissingViewError: The encoder gave no token vectors.
+        ValueError: Its tokens are not as many as its token vectors.
     """
     documents = [source.document for source in sources]
     view = Representation.MULTI_VECTOR
