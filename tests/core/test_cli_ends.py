@@ -44,6 +44,14 @@ def test_what_is_not_there_is_an_error_of_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_unknown_measure_shows_before_the_index_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "d", "text": "a moon"}\n', encoding="utf-8")
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "moon"}\n', encoding="utf-8")
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n", encoding="utf-8")
+    result = run("evaluate", tmp_path / "no-index", tmp_path, "--measure", "beauty@10", code=1)
+    assert "no measure 'beauty@10'" in result.stderr
+
+
 def test_a_debugging_user_sees_where_an_error_came_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,9 +13,9 @@ from tercet.indexes.local.folder import check_folder
 
 
 def check(index: IndexArgument, *, as_json: Json = False, quiet: Quiet = False) -> None:
-    """Compare every byte of INDEX with its hashes; damage is listed, and is exit code 1.
+    """Compare every byte of INDEX with its hashes.
 
-    It takes no lock: others may search and write meanwhile.
+    Damage is listed, and is exit code 1. It takes no lock: others may search and write meanwhile.
     """
     if SCHEME.match(index):
         raise ValueError(f"{index} is no folder; the hashes of an index in a folder are compared")

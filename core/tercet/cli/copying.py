@@ -24,10 +24,10 @@ def copy(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Copy the documents of INDEX to TARGET with their vectors; no model is loaded.
+    """Copy INDEX to TARGET with its vectors.
 
-    Documents that TARGET has already, unchanged, are skipped: after an interruption the same
-    command goes on where it stopped.
+    No model is loaded. Documents that TARGET has already, unchanged, are skipped: after an
+    interruption the same command goes on where it stopped.
     """
     with (
         Index.open(index, read_only=True) as source,

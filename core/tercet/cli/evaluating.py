@@ -11,7 +11,7 @@ from tercet.cli.options import Device, Dtype, IndexArgument, Json, Quiet, plan_o
 from tercet.errors import SourceError
 from tercet.evaluation.collections import Collection
 from tercet.evaluation.comparison import Evaluation, evaluate
-from tercet.evaluation.measures import MEASURES
+from tercet.evaluation.measures import MEASURES, measure
 from tercet.evaluation.trec import write_run
 from tercet.indexes.base import Index
 from tercet.retriever import Retriever
@@ -53,6 +53,7 @@ def evaluate_plans(
     chosen = [plan_of(plan) for plan in plans or []] or None
     names = measures or list(MEASURES)
     collection = Collection.read(folder, queries=language, qrels=qrels)
+    measure({}, collection.qrels, measures=names)  # what is wrong shows before the model is loaded
     with Retriever.open(index, device=device, dtype=dtype) as retriever:
         _check_judged(retriever.index, collection)
         done = evaluate(
