@@ -290,6 +290,11 @@ def _encoder(embedding: embeddings.Embeddings) -> TextEncoder:
     """The encoder of our own embeddings; of others, one that calls them."""
     if isinstance(embedding, TercetEmbeddings):
         return embedding.encoder
+    if hasattr(embedding, "encode_documents"):
+        kind = type(embedding).__name__
+        raise TypeError(
+            f"embedding is our {kind}, not LangChain's: give TercetEmbeddings(encoder=...)"
+        )
     check_methods(embedding, ("embed_documents", "embed_query"), name="embedding")
     said = (getattr(embedding, name, None) for name in NAMES)
     model = next((name for name in said if isinstance(name, str)), None)

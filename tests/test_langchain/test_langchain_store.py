@@ -123,6 +123,8 @@ def test_what_a_store_is_made_of_is_checked(encoder: HashEncoder, tmp_path: Path
         TercetVectorStore(retriever=encoder)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="embedding is a str, without embed_documents"):
         TercetVectorStore(embedding="tercet/mini")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"our HashEncoder, .* give TercetEmbeddings\(encoder="):
+        TercetVectorStore(embedding=encoder)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unexpected keyword argument 'collection'"):
         TercetVectorStore(retriever=retriever, collection="x")  # type: ignore[call-arg]
 
