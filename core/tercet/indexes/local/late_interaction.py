@@ -11,19 +11,24 @@ from tercet.indexes.local.cells import CellLists, Probes
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist
 from tercet.scoring.products import products
 
-CANDIDATES = 1000
-"""Documents that cells bring."""
+CANDIDATES = 1500
+"""Documents that cells bring.
+
+These numbers and `PROBES` were chosen on 100 training queries of scifact-en (tercet/mini, 5,183
+documents, 1.7 million token vectors). On 260 of its test queries the search finds 0.992 of the
+exact ten best in a fourteenth of the time; nDCG@10 is 0.719, and 0.721 where all is compared.
+"""
 
 STEP = 96
 """Candidates that are scored at once, by their tokens in the query's cells."""
 
-MOST = 800
+MOST = 1000
 """Candidates that are scored at most, or four times as many as are looked for."""
 
-FINALISTS = 32
+FINALISTS = 64
 """Candidates that are scored by all their tokens, or twice as many as are looked for."""
 
-DEVIATIONS = 2.25
+DEVIATIONS = 2.6
 """A candidate is worth scoring while it may lie so far above what its gain says.
 
 The distance between scores and gains is measured on the candidates that were scored before.
