@@ -26,7 +26,7 @@ from tercet.indexes.checks import (
     check_encoder,
 )
 from tercet.indexes.ingest import Ingest
-from tercet.plans import Plan, resolve_plan
+from tercet.plans import DEFAULT_PLANS, Plan, resolve_plan
 from tercet.progress import progress
 from tercet.ranking import Ranking
 from tercet.relevance import relevance
@@ -233,7 +233,8 @@ class Retriever:
                 length.
         """
         resolved = self._plan(plan)
-        name = plan if isinstance(plan, str) else resolved.to_json()
+        default = DEFAULT_PLANS[frozenset(self.index.representations)]
+        name = plan.to_json() if isinstance(plan, Plan) else plan or default
         return relevance([hit.score for hit in hits], resolved, self.index.spec, name=name)
 
     def _plan(self, plan: str | Plan | None) -> Plan:

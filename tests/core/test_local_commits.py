@@ -195,6 +195,13 @@ def test_a_killed_compaction_changes_nothing(index: Index, path: Path) -> None:
     assert len(files(path)) == 1
 
 
+def test_a_file_is_said_to_be_no_folder(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("not an index")
+    with pytest.raises(IndexNotFoundError, match="is a file"):
+        Index.open(file)
+
+
 def test_a_creation_that_was_interrupted_is_no_index(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,13 @@ def test_plans_without_bounds_are_refused_by_name() -> None:
         retriever.relevance(retriever.retrieve("red"), plan="hybrid")
 
 
+def test_the_plan_that_has_no_bounds_is_called_by_its_name() -> None:
+    retriever = Retriever.create(encoder=HashEncoder())
+    retriever.add([Document("a", "red")])
+    with pytest.raises(ValueError, match="plan 'hybrid'"):
+        retriever.relevance(retriever.retrieve("red"))
+
+
 class Long(HashEncoder):
     """Makes dense vectors of length 3."""
 

@@ -240,7 +240,9 @@ def _check_storage(folder: Path, asked: Storage | None, found: Storage) -> None:
 
 
 def _not_found(folder: Path) -> IndexNotFoundError:
+    if folder.is_file():
+        return IndexNotFoundError(f"{folder} is a file; an index is a folder: name another place")
     return IndexNotFoundError(
         f"no index at {folder}; to create one, tercet index ... --to {folder}, or in Python "
-        "Index.open(path, spec=encoder.spec)"
+        'Retriever.create(path, model="tercet/mini") or Index.open(path, spec=encoder.spec)'
     )
