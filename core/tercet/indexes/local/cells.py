@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tercet.indexes.local.codebooks import Codebook
+from tercet.indexes.codebooks import Codebook
 from tercet.indexes.local.inverted import Entries, invert
 from tercet.indexes.local.segments import Column, Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection
 
 from tercet.errors import IndexCorruptError
-from tercet.indexes.local.codebooks import Codebook
+from tercet.indexes.codebooks import Codebook
 
 
 class Codebooks:

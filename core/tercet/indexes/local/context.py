@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tercet.indexes.local.codebooks import Codebook
+from tercet.indexes.codebooks import Codebook
 from tercet.indexes.storage import Storage
 
 

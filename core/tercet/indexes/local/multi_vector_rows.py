@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors
+from tercet.indexes.codebooks import distortion, nearest_cells
 from tercet.indexes.local.cells import cell_columns
-from tercet.indexes.local.codebooks import distortion, nearest_cells
 from tercet.indexes.local.context import Context
 from tercet.indexes.local.multi_vector import (
     DISTORTION,

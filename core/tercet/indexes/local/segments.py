@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.errors import IndexCorruptError, IndexFormatError
-from tercet.indexes.local.codebooks import Codebook
+from tercet.indexes.codebooks import Codebook
 
 NAMES: Mapping[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tercet.indexes.local.codebooks import Codebook
+from tercet.indexes.codebooks import Codebook
 
 Vectors = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import Representation
+from tercet.indexes.codebooks import HELD_OUT, SAMPLE, Codebook
 from tercet.indexes.local.codebook_rows import next_codebook_key
-from tercet.indexes.local.codebooks import HELD_OUT, SAMPLE, Codebook
 from tercet.indexes.local.multi_vector import MultiVectorColumn
 from tercet.indexes.local.snapshot import Snapshot
 

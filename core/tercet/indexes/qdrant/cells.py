@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from tercet.embeddings import MultiVectors
-from tercet.indexes.local.codebooks import nearest_cells, train_centroids
+from tercet.indexes.codebooks import nearest_cells, train_centroids
 from tercet.indexes.qdrant.connection import Connection
 from tercet.indexes.qdrant.points import NAMESPACE
 from tercet.indexes.qdrant.requests import CELLS
