@@ -11,9 +11,10 @@ import pytest
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation
 from tercet.errors import IndexCorruptError, IndexFormatError
+from tercet.indexes import codebooks
 from tercet.indexes.base import Index
 from tercet.indexes.codebooks import Codebook, nearest_cells
-from tercet.indexes.local import codebooks, compaction, late_interaction, training
+from tercet.indexes.local import compaction, late_interaction, training
 from tercet.indexes.local.cells import Probes, cell_columns, codebook_key
 from tercet.indexes.local.segments import Column, open_segment, write_segment
 from tercet.indexes.local.tokens import CELLS, Buffer, Int8, Residual, codec_for, codec_named
