@@ -16,10 +16,10 @@ from tercet.cli.app import app
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation
 from tercet.errors import IndexLocked
+from tercet.indexes import codebooks
 from tercet.indexes.base import Index
 from tercet.indexes.local import (
     build_report,
-    codebooks,
     compaction,
     late_interaction,
     training,
