@@ -30,7 +30,7 @@ def test_info_knows_an_index_whose_encoder_has_no_name(tmp_path: Path) -> None:
         retriever.add([Document(id="a", text="x")])
     assert run_json("info", tmp_path / "idx")["model"] == "hash-encoder"
     result = run("search", tmp_path / "idx", "x", code=1)
-    assert result.stderr.startswith("error: this index was built by hash-encoder")
+    assert result.stderr.startswith("error: the index was built by hash-encoder")
 
 
 def test_info_without_an_index_tells_of_the_machine() -> None:
