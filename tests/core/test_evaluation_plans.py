@@ -10,6 +10,7 @@ from tercet.embeddings import Embeddings
 from tercet.errors import MissingViewError
 from tercet.evaluation.comparison import BATCH, evaluate
 from tercet.plans import DENSE, Plan
+from tercet.ranking import Ranking
 from tercet.retriever import Retriever
 from tercet.testing import HashEncoder
 
@@ -35,6 +36,22 @@ def retriever(tmp_path: Path) -> Iterator[Retriever]:
     with Retriever.create(tmp_path / "idx", encoder=EncoderThatCounts()) as made:
         made.add([Document(id=f"d{n}", text=f"word{n} and more of it") for n in range(COUNT)])
         yield made
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_index_is_asked_to_be_exact_or_not(
+    retriever: Retriever, monkeypatch: pytest.MonkeyPatch, *, exact: bool
+) -> None:
+    asked: list[bool] = []
+    search = retriever.index.search
+
+    def watched(queries: Embeddings, *, k: int, plan: Plan, exact: bool) -> list[Ranking]:
+        asked.append(exact)
+        return search(queries, k=k, plan=plan, exact=exact)
+
+    monkeypatch.setattr(retriever.index, "search", watched)
+    evaluate(retriever, QUERIES, QRELS, plans=["dense"], k=3, exact=exact)
+    assert set(asked) == {exact}
 
 
 def test_queries_are_encoded_once_for_all_plans(retriever: Retriever) -> None:

@@ -44,6 +44,7 @@ def evaluate_plans(
         Path | None,
         typer.Option(help="Write what was found as a TREC run; of several plans, a file each."),
     ] = None,
+    exact: Annotated[bool, typer.Option(help="Rank every document, skip no candidate.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     device: Device = None,
@@ -62,6 +63,7 @@ def evaluate_plans(
             collection.qrels,
             plans=chosen,
             measures=names,
+            exact=exact,
             show_progress=not quiet,
         )
         documents = len(retriever.index)

@@ -47,6 +47,7 @@ def evaluate(
     plans: Sequence[str | Plan] | None = None,
     measures: Sequence[str] = MEASURES,
     k: int = DEPTH,
+    exact: bool = False,
     show_progress: bool = False,
 ) -> list[Evaluation]:
     """Search all judged queries with each plan and measure what comes out.
@@ -60,6 +61,7 @@ def evaluate(
         plans: Names or plans; None is every named plan that the index can serve.
         measures: As "nDCG@10", or names of `ir-measures`.
         k: Documents a query.
+        exact: Rank exhaustively over the stored vectors.
         show_progress: Draw progress bars on stderr.
 
     Raises:
@@ -82,7 +84,15 @@ def evaluate(
     with progress("searching", total=total, unit="queries", show=show_progress) as bar:
         return [
             _evaluate(
-                retriever.index, name, plan, embeddings, judged, measures=measures, k=k, bar=bar
+                retriever.index,
+                name,
+                plan,
+                embeddings,
+                judged,
+                measures=measures,
+                k=k,
+                exact=exact,
+                bar=bar,
             )
             for name, plan in resolved
         ]
@@ -97,6 +107,7 @@ def _evaluate(
     *,
     measures: Sequence[str],
     k: int,
+    exact: bool,
     bar: Progress,
 ) -> Evaluation:
     run: dict[str, dict[str, float]] = {}
@@ -104,7 +115,7 @@ def _evaluate(
     start = time.perf_counter()
     for first in range(0, len(query_ids), BATCH):
         rows = np.arange(first, min(first + BATCH, len(query_ids)))
-        rankings = index.search(queries.take(rows), k=k, plan=plan)
+        rankings = index.search(queries.take(rows), k=k, plan=plan, exact=exact)
         for row, ranking in zip(rows.tolist(), rankings, strict=True):
             run[query_ids[row]] = {hit.document.id: hit.score for hit in ranking}
         bar.advance(len(rows))
