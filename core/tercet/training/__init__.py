@@ -1,0 +1,1 @@
+"""Trains encoders by the recipes of the published papers."""

@@ -1,0 +1,1 @@
+"""Training losses: each a plain function on score matrices."""
