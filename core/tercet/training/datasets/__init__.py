@@ -1,0 +1,1 @@
+"""Files of training examples, in the layouts that people have."""
