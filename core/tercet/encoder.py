@@ -85,7 +85,8 @@ class Encoder:
             revision: Branch, tag or commit of a hub repository.
             backend: "torch", or "onnx" for a folder that `save_onnx` wrote, which needs neither
                 torch nor transformers; None for what the files are for.
-            device: "cpu", "cuda", "cuda:1"; None takes CUDA where there is one.
+            device: "cpu", "cuda", "cuda:1"; "cuda:0,cuda:1" shares texts between both; None takes
+                CUDA where there is one.
             dtype: "float32" is exact; "bfloat16", "float16"; "auto" is the fastest of the device
                 that keeps rankings.
             quantize: None: weights as they are; "int8" on a CPU: a quarter of the memory, each

@@ -84,7 +84,7 @@ def test_each_pooling_is_what_its_name_says(pooling: Pooling, expected: list[lis
     passes, texts = [pass_of(0, [0, 1, 2]), pass_of(1, [0])], [text_of([5, 6, 7]), text_of([5])]
     found = dense_view(pooling).vectors(STATES, passes, texts)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert found.dtype == np.float32
+    assert found.dtype == torch.float32
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "mean_sqrt", "weighted_mean", "last"])
@@ -139,7 +139,7 @@ def test_windows_count_by_the_tokens_that_they_own() -> None:
 
 def test_a_lexical_weight_is_the_largest_of_a_terms_tokens() -> None:
     view = SparseView(torch.tensor([[1.0, 1.0]]), torch.tensor([-1.0]))
-    weights = view.weights(STATES)
+    weights = view.weights(STATES).numpy()
     assert weights.tolist() == [0, 6, 0, 3]
     texts = [text_of([9, 8]), text_of([8, 8], lexical=[True, True])]
     found = lexical_weights(weights, [pass_of(1, [0, 1]), pass_of(0, [0, 1])], texts)
@@ -169,8 +169,12 @@ def test_token_vectors_come_from_the_pass_that_owns_the_token() -> None:
     second = pass_of(0, [2, 3, -1], owned=[True, True, False])
     rows = TokenRows([first, second], [text], dim=2)
     view = MultiVectorView(Projection(()), dim=2)
-    rows.put(view, torch.tensor([[0.0, 1.0], [3.0, 4.0], [4.0, 3.0]]), [second])
-    rows.put(view, torch.tensor([[2.0, 0.0], [9.0, 9.0], [9.0, 9.0]]), [first])
+    for item, states in (
+        (second, torch.tensor([[0.0, 1.0], [3.0, 4.0], [4.0, 3.0]])),
+        (first, torch.tensor([[2.0, 0.0], [9.0, 9.0], [9.0, 9.0]])),
+    ):
+        for chosen, places in rows.pieces([item], at_once=1):
+            rows.put(places, view.vectors(states, chosen).numpy())
     found = rows.result()
     np.testing.assert_allclose(found[0], [[1, 0], [0, 1], [0.6, 0.8]], rtol=1e-6)
     assert rows.tokens(0).tolist() == [0, 2, 3]

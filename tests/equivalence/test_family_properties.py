@@ -247,7 +247,8 @@ class TestMoreThanOneCls:
         states = []
         for encoder in (plain, probing):  # the first CLS too, before more are averaged with it
             passes = encoder._pipeline.prepare_documents([self.LONG]).passes
-            states.append(encoder._pipeline._model.backbone(passes)[: passes[0].visible].numpy())
+            (replica,) = encoder._pipeline._model.replicas
+            states.append(replica.backbone(passes)[: passes[0].visible].numpy())
         np.testing.assert_allclose(states[0], states[1], rtol=0, atol=10 * ROUNDING)
 
 

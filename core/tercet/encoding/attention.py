@@ -9,6 +9,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from tercet.encoding.packing import Run
+from tercet.encoding.varlen import Sequences
 
 PACKED = "tercet_packed"
 """Name under which transformers finds the attention below."""
@@ -27,9 +28,12 @@ def packed_attention(
     scaling: float | None = None,
     sliding_window: int | None = None,
     runs: Sequence[Run] = (),
+    sequences: Sequences | None = None,
     **unused: object,
 ) -> tuple[Tensor, None]:
     """Scaled dot-product attention of each pass over its own visible rows.
+
+    Runs are computed one after another, or all at once where the device has an operator for it.
 
     Args:
         module: The layer that asks; its interface, not needed.
@@ -40,12 +44,17 @@ def packed_attention(
         scaling: Factor of the products; None is 1 / sqrt(head).
         sliding_window: Rows at this distance or farther are not seen; None where all are.
         runs: What stands where in the pack.
+        sequences: The same for an operator; None where there is none.
         unused: What other attention functions ask for.
 
     Returns:
         What each row read, [1, T, heads, head].
     """
     del module, attention_mask, unused
+    if sequences is not None and sequences.fits(sliding_window):
+        q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        return sequences(q, k, v, scale=scale, window=sliding_window)[None], None
     read = torch.empty_like(query.transpose(1, 2))  # [1, T, heads, head]
     read[0, runs[-1].stop :] = 0  # rows that fill the pack up
     for run in runs:

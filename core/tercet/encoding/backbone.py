@@ -24,6 +24,8 @@ from tercet.encoding.packing import (
     position_ids,
     runs,
 )
+from tercet.encoding.transfers import to_device
+from tercet.encoding.varlen import Sequences, Varlen, bounds_of, find_varlen
 from tercet.errors import MissingTensorError, UnknownLayoutError
 from tercet.models.spec import ModelSpec
 
@@ -79,7 +81,13 @@ def load_backbone(
         prepack(model, dtype=dtype)
     if packs:
         pad = model.config.pad_token_id if spec.architecture in POSITIONS_BEHIND_PADDING else None
-        return PackedBackbone(model, device=device, pad=pad)
+        varlen = find_varlen(
+            device=device,
+            dtype=dtype,
+            head=model.config.hidden_size // model.config.num_attention_heads,
+            windows=getattr(model.config, "sliding_window", None) is not None,
+        )
+        return PackedBackbone(model, device=device, pad=pad, varlen=varlen)
     return PaddedBackbone(model, device=device)
 
 
@@ -152,23 +160,37 @@ class PackedBackbone:
 
     packs = True
 
-    def __init__(self, model: PreTrainedModel, *, device: torch.device, pad: int | None) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        device: torch.device,
+        pad: int | None,
+        varlen: Varlen | None = None,
+    ) -> None:
         """Take a model whose attention is `packed_attention`.
 
         Args:
             model: The model.
             device: Where it is.
             pad: Id of the pad token where positions are counted behind it; None where from 0.
+            varlen: What computes the attention of a pack at once; None without such an operator.
         """
-        self._model, self._device, self._pad = model, device, pad
+        self._model, self._device, self._pad, self._varlen = model, device, pad, varlen
 
     @torch.inference_mode()
     def __call__(self, passes: Sequence[Pass]) -> Tensor:
         """The states of all rows, pass after pass, [rows, H]."""
+        stands, ids = runs(passes), self._row([item.ids for item in passes])
+        sequences = None
+        if self._varlen is not None:
+            bounds = bounds_of(stands, rows=ids.shape[1], device=self._device)
+            sequences = Sequences(bounds, self._varlen)
         states: Tensor = self._model(
-            input_ids=self._row([item.ids for item in passes]),
+            input_ids=ids,
             position_ids=self._row([position_ids(item, pad=self._pad) for item in passes]),
-            runs=runs(passes),
+            runs=stands,
+            sequences=sequences,
         ).last_hidden_state
         return states[0, : sum(map(len, passes))]  # [1, padded rows, H] -> [rows, H]
 
@@ -177,7 +199,7 @@ class PackedBackbone:
         joined = np.concatenate(values)
         row = np.zeros((1, padded_rows(len(joined))), dtype=np.int64)
         row[0, : len(joined)] = joined
-        return torch.from_numpy(row).to(self._device)
+        return to_device(row, self._device)
 
 
 class PaddedBackbone:
@@ -206,7 +228,7 @@ class PaddedBackbone:
             ids[n, : len(item)] = item.ids
             seen[n, : item.visible] = 1
         states: Tensor = self._model(
-            input_ids=torch.from_numpy(ids).to(self._device),
-            attention_mask=torch.from_numpy(seen).to(self._device),
+            input_ids=to_device(ids, self._device),
+            attention_mask=to_device(seen, self._device),
         ).last_hidden_state
         return states

@@ -21,13 +21,13 @@ def load_model(
     device: str | None,
     dtype: str,
     quantize: Quantize | None,
-) -> Model[Any]:
+) -> Model[Any, Any]:
     """Load a model with the back end that its files are for.
 
     Args:
         checkpoint: What and where it is.
         backend: The back end wanted; None takes the one that fits.
-        device: Where it runs; None for the best there is.
+        device: Where it runs, or several such places; None for the best there is.
         dtype: Its arithmetic, or "auto".
         quantize: What the backbone's weights are rounded to.
 
@@ -42,7 +42,7 @@ def load_model(
         raise ValueError(
             f"backend is {backend!r}, but {checkpoint.source.name} is for {fits}{remedy}"
         )
-    model: Model[Any] = import_module(BACKENDS[fits]).load(
+    model: Model[Any, Any] = import_module(BACKENDS[fits]).load(
         checkpoint, device=device, dtype=dtype, quantize=quantize
     )
     return model

@@ -159,8 +159,12 @@ def _rules(item: Pass) -> tuple[int, int, tuple[int, ...]]:
     return len(item), item.visible, tuple(anchors)
 
 
-def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+def chunks(texts: Iterable[str], *, scale: int = 1) -> Iterator[list[str]]:
     """Cut a stream of texts into lists that are tokenised and encoded together.
+
+    Args:
+        texts: The stream.
+        scale: How many times what a CPU takes at once is taken.
 
     Raises:
         TypeError: An item is no string.
@@ -172,7 +176,7 @@ def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
             raise TypeError(f"texts[{n}] is a {type(text).__name__}, not a string")
         waiting.append(text)
         size += len(text)
-        if len(waiting) >= CHUNK_TEXTS or size >= CHUNK_CHARACTERS:
+        if len(waiting) >= CHUNK_TEXTS * scale or size >= CHUNK_CHARACTERS * scale:
             yield waiting
             waiting, size = [], 0
     if waiting:

@@ -59,7 +59,7 @@ class Pipeline:
             checkpoint: Where the model is.
             options: How it encodes.
             backend: What it computes with; None for what the files are for.
-            device: Where it runs; None for the best there is.
+            device: Where it runs, or several such places; None for the best there is.
             dtype: Its arithmetic, or "auto".
 
         Raises:
@@ -77,15 +77,25 @@ class Pipeline:
         options.check(
             max_tokens=self.spec.max_tokens,
             pools_cls=self._pools_cls,
-            packs=self._model.backbone.packs,
+            packs=self._model.packs,
             name=self.spec.name,
         )
-        self._lock = Lock()
+        self._tokenizing, self._computing = Lock(), Lock()
 
     @property
     def where(self) -> str:
         """Where and how the model computes, for people."""
         return self._model.where
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether the model computes while the next texts are prepared."""
+        return self._model.runs_ahead
+
+    @property
+    def scale(self) -> int:
+        """How many times what a CPU takes at once the model takes."""
+        return self._model.scale
 
     def encoder_spec(self) -> EncoderSpec:
         """What an encoder over this pipeline is."""
@@ -121,20 +131,20 @@ class Pipeline:
 
     def prepare_queries(self, texts: Sequence[str]) -> Prepared:
         """Tokenise queries and lay out their passes."""
-        with self._lock:
+        with self._tokenizing:
             tokenised = self.tokenizer.queries(texts, limit=self.options.query_tokens)
         return _prepared(tokenised, self._query)
 
     def prepare_documents(self, texts: Sequence[str]) -> Prepared:
         """Tokenise documents and lay out their passes."""
-        with self._lock:
+        with self._tokenizing:
             tokenised = self.tokenizer.documents(texts)
         return _prepared(tokenised, self._document)
 
-    def run(self, batch: Prepared) -> Views:
-        """Make the views of a batch."""
-        with self._lock:
-            return self._model.encode(batch.texts, batch.passes)
+    def start(self, batch: Prepared) -> Callable[[], Views]:
+        """Begin to make the views of a batch; what comes back waits for them."""
+        with self._computing:
+            return self._model.start(batch.texts, batch.passes)
 
     def kept_tokens(self, batch: Prepared) -> list[NDArray[np.int64]]:
         """Tokens of each text that have a token vector; all that are read, without that view."""
@@ -157,7 +167,7 @@ class Pipeline:
             n,
             options=self.options.long_documents,
             limit=self._document_limit,
-            pools_cls=self._pools_cls and self._model.backbone.packs,
+            pools_cls=self._pools_cls and self._model.packs,
         )
 
     @property

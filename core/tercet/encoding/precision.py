@@ -26,6 +26,19 @@ def choose_device(device: str | None) -> torch.device:
     return chosen
 
 
+def choose_devices(devices: str | None) -> list[torch.device]:
+    """The devices asked for, names with commas between them: a model runs on all of them.
+
+    Raises:
+        ValueError: No such device, not on this machine, or devices of several kinds.
+    """
+    names = [None] if devices is None else devices.split(",")
+    chosen = [choose_device(None if name is None else name.strip()) for name in names]
+    if len({device.type for device in chosen}) > 1:
+        raise ValueError(f"device is {devices!r}: devices of one kind compute alike, others do not")
+    return chosen
+
+
 def choose_dtype(dtype: str, *, device: torch.device) -> torch.dtype:
     """The arithmetic asked for; "auto" is the fastest on that device that keeps rankings.
 

@@ -1,8 +1,10 @@
 """Texts of one role, encoded batch after batch: cleaned, reported, in the order given."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import starmap
+from typing import TYPE_CHECKING, TypeVar
 
 from tercet.embeddings import Embeddings, EncoderSpec
 from tercet.encoding.gathering import Gathering, no_texts
@@ -12,7 +14,11 @@ from tercet.errors import check_texts
 from tercet.progress import progress
 
 if TYPE_CHECKING:
+    from tercet.encoding.model import Views
     from tercet.encoding.pipeline import Pipeline, Prepared
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +64,8 @@ class Role:
         """Encode some texts at a time; nothing is locked while a caller holds a batch."""
         total = len(texts) if isinstance(texts, Sized) else None
         with progress("encoding", total=total, show=show_progress) as bar:
-            for batch in chunks(texts):
-                cleaned = report.clean(batch)
-                ready = self.prepare(cleaned)
-                report.lengths(cleaned, ready.tokens, ready.tokens_encoded)
-                views = self.pipeline.run(ready)
-                bar.advance(len(batch), tokens=int(ready.tokens_encoded.sum()))
+            for ready, views in self._views(texts, report):
+                bar.advance(len(ready.texts), tokens=int(ready.tokens_encoded.sum()))
                 yield Embeddings(
                     dense=views.dense,
                     sparse=views.sparse,
@@ -73,3 +75,50 @@ class Role:
                     model_id=self.spec.model_id,
                     document_id=self.document_id,
                 )
+
+    def _views(
+        self, texts: Iterable[str], report: TextReport
+    ) -> "Iterator[tuple[Prepared, Views]]":
+        """What was read and what was made of it, chunk by chunk.
+
+        Where the model computes behind our back, one chunk is tokenised while it reads the one
+        before and hands over the one before that.
+        """
+
+        def prepare(batch: Sequence[str]) -> "tuple[list[str], Prepared]":
+            cleaned = report.clean(batch)
+            return cleaned, self.prepare(cleaned)
+
+        def begin(cleaned: list[str], ready: "Prepared") -> "Callable[[], tuple[Prepared, Views]]":
+            report.lengths(cleaned, ready.tokens, ready.tokens_encoded)
+            finish = self.pipeline.start(ready)
+            return lambda: (ready, finish())
+
+        waiting = chunks(texts, scale=self.pipeline.scale)
+        if self.pipeline.runs_ahead:
+            return one_behind(starmap(begin, one_ahead(prepare, waiting)))
+        return (finish() for finish in starmap(begin, map(prepare, waiting)))
+
+
+def one_ahead(work: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+    """Work on each item in a thread, the next one while the caller has what came of one."""
+    with ThreadPoolExecutor(1) as thread:
+        begun: Future[Found] | None = None
+        for item in items:
+            following = thread.submit(work, item)
+            if begun is not None:
+                yield begun.result()
+            begun = following
+        if begun is not None:
+            yield begun.result()
+
+
+def one_behind(begun: Iterable[Callable[[], Found]]) -> Iterator[Found]:
+    """Finish what has begun, each when the next one has begun too."""
+    waiting: Callable[[], Found] | None = None
+    for finish in begun:
+        if waiting is not None:
+            yield waiting()
+        waiting = finish
+    if waiting is not None:
+        yield waiting()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -12,6 +11,7 @@ from tercet.encoding.heads.pooling import PooledView, shares
 from tercet.encoding.heads.projection import Projection
 from tercet.encoding.packing import Pass
 from tercet.encoding.tokenised import TokenisedText
+from tercet.encoding.transfers import to_device
 from tercet.models.spec import DenseHead, Pooling
 
 
@@ -22,9 +22,10 @@ class DenseView(PooledView):
         super().__init__(head)
         self._projection = projection
 
+    @torch.inference_mode()
     def vectors(
         self, states: Tensor, passes: Sequence[Pass], texts: Sequence[TokenisedText]
-    ) -> NDArray[np.float32]:
+    ) -> Tensor:
         """One vector a pass, [P, E].
 
         Args:
@@ -36,7 +37,7 @@ class DenseView(PooledView):
         joined = torch.cat(pooled, dim=1)  # [P, H * poolings]
         vectors = self._projection(joined.to(states.dtype)) if self.head.layers else joined
         scaled = functional.normalize(vectors.float(), dim=-1) if self.head.normalise else vectors
-        return scaled.float().numpy(force=True)
+        return scaled.float()
 
     def _pool(
         self,
@@ -48,9 +49,11 @@ class DenseView(PooledView):
         """One state a pass, [P, H], in float32."""
         chosen = self.rows(pooling, passes, texts)
         if all(len(rows) == 1 for rows in chosen):  # nothing to reduce, so nothing to round
-            return states[torch.from_numpy(np.concatenate(chosen)).to(states.device)].float()
+            return states[to_device(np.concatenate(chosen), states.device)].float()
         if pooling == "max":
-            picked = [states[torch.from_numpy(rows).to(states.device)] for rows in chosen]
+            picked = [states[to_device(rows, states.device)] for rows in chosen]
             return torch.stack([rows.amax(dim=0) for rows in picked]).float()
-        weights = torch.from_numpy(shares(pooling, chosen, rows=len(states)))
-        return weights.to(states.device) @ states.float()  # [P, rows] @ [rows, H]
+        owners, rows, values = (to_device(each, states.device) for each in shares(pooling, chosen))
+        weights = torch.zeros(len(chosen), len(states), device=states.device)
+        weights[owners, rows] = values
+        return weights @ states.float()  # [P, rows] @ [rows, H]

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tercet.encoding.heads.projection import Projection, unit
+from tercet.encoding.transfers import to_device
 
 
 class MultiVectorView:
@@ -14,12 +15,12 @@ class MultiVectorView:
     def __init__(self, projection: Projection, *, dim: int) -> None:
         self._projection, self.dim = projection, dim
 
-    def vectors(self, states: Tensor, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    @torch.inference_mode()
+    def vectors(self, states: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """The vectors of some rows, [chosen, E].
 
         Args:
             states: Of all rows, [rows, H].
             rows: Those chosen.
         """
-        chosen = states[torch.from_numpy(rows).to(states.device)]
-        return unit(self._projection(chosen)).numpy(force=True)
+        return unit(self._projection(states[to_device(rows, states.device)]))

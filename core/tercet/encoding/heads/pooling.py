@@ -56,13 +56,13 @@ class PooledView:
 
 
 def shares(
-    pooling: Pooling, chosen: Sequence[NDArray[np.int64]], *, rows: int
-) -> NDArray[np.float32]:
-    """What each row adds to the pooled state of each pass, [P, rows]."""
-    found = np.zeros((len(chosen), rows), dtype=np.float32)
-    for n, places in enumerate(chosen):
-        found[n, places] = _shares(pooling, len(places))
-    return found
+    pooling: Pooling, chosen: Sequence[NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """What rows add to the pooled states of their passes: passes, rows and shares, [chosen]."""
+    lengths = [len(rows) for rows in chosen]
+    values = np.concatenate([_shares(pooling, length) for length in lengths])
+    owners = np.repeat(np.arange(len(chosen)), lengths)
+    return owners, np.concatenate(chosen), values.astype(np.float32)
 
 
 def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -27,13 +27,12 @@ class SparseView:
         self._weight = weight.float()[0]  # [H]
         self._bias = None if bias is None else bias.float()[0]
 
-    def weights(self, states: "Tensor") -> NDArray[np.float32]:
+    def weights(self, states: "Tensor") -> "Tensor":
         """One weight a row, [rows], in float32."""
         weights = states.float() @ self._weight
         if self._bias is not None:
             weights += self._bias
-        found: NDArray[np.float32] = weights.relu_().numpy(force=True)
-        return found
+        return weights.relu_()
 
 
 def lexical_weights(

@@ -1,7 +1,6 @@
 """Where the token vectors of a batch belong: text after text, as passes bring them."""
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +11,6 @@ from tercet.encoding.tokenised import TokenisedText
 
 ROWS_AT_ONCE = 512
 """Rows that are projected together: what stands between states and result stays small."""
-
-States_contra = TypeVar("States_contra", contravariant=True)
-States = TypeVar("States")
-"""Token states as a back end has them, pass after pass."""
-
-
-class TokenView(Protocol[States_contra]):
-    """What makes token vectors of token states."""
-
-    dim: int
-
-    def vectors(self, states: States_contra, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors of some rows, [chosen, E]."""
-        ...
 
 
 class TokenRows:
@@ -59,13 +44,14 @@ class TokenRows:
         """Tokens of text n that have a vector, in order."""
         return np.flatnonzero(self._kept[self._starts[n] : self._starts[n + 1]])
 
-    def put(self, view: TokenView[States], states: States, passes: Sequence[Pass]) -> None:
-        """Project the kept rows of some passes and put them where they belong.
+    def pieces(
+        self, passes: Sequence[Pass], *, at_once: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """The rows of some passes that are kept, and where their vectors belong.
 
         Args:
-            view: The projection.
-            states: Of all rows, pass after pass, [rows, H].
             passes: What was read.
+            at_once: Most rows of a piece.
         """
         owned = np.concatenate([item.owned for item in passes])
         starts = np.repeat(
@@ -73,9 +59,13 @@ class TokenRows:
         )
         tokens = starts + np.maximum(np.concatenate([item.rows for item in passes]), 0)
         chosen = np.flatnonzero(owned & self._kept[tokens])
-        for start in range(0, len(chosen), ROWS_AT_ONCE):
-            rows = chosen[start : start + ROWS_AT_ONCE]
-            self._vectors[self._places[tokens[rows]]] = view.vectors(states, rows)
+        for start in range(0, len(chosen), at_once):
+            rows = chosen[start : start + at_once]
+            yield rows, self._places[tokens[rows]]
+
+    def put(self, places: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Put vectors where they belong."""
+        self._vectors[places] = vectors
 
     def result(self) -> MultiVectors:
         """All token vectors, text after text."""

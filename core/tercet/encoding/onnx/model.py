@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from tercet.encoding.checkpoint import Checkpoint
 from tercet.encoding.heads.pooling import PooledView, shares, unit_length
-from tercet.encoding.model import Model
+from tercet.encoding.model import Model, Replica
 from tercet.encoding.onnx.session import DENSE, GRAPH, Rows, Session, open_session
 from tercet.encoding.options import Quantize
+from tercet.encoding.outbox import ArraysAtOnce
 from tercet.encoding.packing import Pass
 from tercet.encoding.tokenised import TokenisedText
 from tercet.models.spec import DenseHead, Pooling
@@ -19,7 +20,7 @@ from tercet.models.spec import DenseHead, Pooling
 
 def load(
     checkpoint: Checkpoint, *, device: str | None, dtype: str, quantize: Quantize | None
-) -> Model[Rows]:
+) -> Model[Rows, NDArray[np.float32]]:
     """Open the graphs of an exported folder.
 
     Args:
@@ -46,13 +47,14 @@ def load(
     spec = checkpoint.spec
     dense = None if spec.dense is None else DenseGraph(spec.dense, checkpoint.folder)
     late = spec.multi_vector
-    return Model(
-        Session(open_session(checkpoint.folder / GRAPH), spec),
-        where="backend='onnx', device='cpu', dtype='float32'",
+    graph = Replica(
+        backbone=Session(open_session(checkpoint.folder / GRAPH), spec),
         dense=dense,
         sparse=None if spec.sparse is None else LexicalRows(),
         multi_vector=None if late is None else TokenRowsOfGraph(late.dim),
+        outbox=ArraysAtOnce,
     )
+    return Model([graph], where="backend='onnx', device='cpu', dtype='float32'")
 
 
 class DenseGraph(PooledView):
@@ -84,8 +86,11 @@ def _pool(
         return states[np.concatenate(chosen)]
     if pooling == "max":
         return np.stack([states[rows].max(axis=0) for rows in chosen])
-    pooled: NDArray[np.float32] = shares(pooling, chosen, rows=len(states)) @ states
-    return pooled  # [P, rows] @ [rows, H]
+    owners, rows, values = shares(pooling, chosen)
+    weights = np.zeros((len(chosen), len(states)), dtype=np.float32)
+    weights[owners, rows] = values
+    pooled: NDArray[np.float32] = weights @ states  # [P, rows] @ [rows, H]
+    return pooled
 
 
 class LexicalRows:
