@@ -8,6 +8,8 @@
     ├── MissingViewError         a model or an index lacks the view that was asked for
     ├── SourceError              a file of documents, queries or judgements cannot be read
     ├── TextTooLongError         a text is longer than the model reads, and cutting was refused
+    ├── RecipeError              a training recipe cannot be followed
+    ├── TrainingError            training stopped: a loss is no number, or a checkpoint has no room
     └── TercetIndexError         an index cannot do what was asked
         ├── IndexCorruptError    a file of the index is damaged or missing
         ├── IndexFormatError     the index was written in a format that we do not read
@@ -58,6 +60,14 @@ class SourceError(TercetError, ValueError):
 
 class TextTooLongError(TercetError, ValueError):
     """A text is longer than the model reads, and cutting it was refused."""
+
+
+class RecipeError(TercetError, ValueError):
+    """A training recipe cannot be followed."""
+
+
+class TrainingError(TercetError):
+    """Training stopped: a loss or a weight is no number, or a checkpoint could not be written."""
 
 
 class TruncationWarning(UserWarning):

@@ -24,6 +24,7 @@ from tercet.cli.describing import describe, list_models
 from tercet.cli.evaluating import evaluate_plans
 from tercet.cli.indexing import delete, index
 from tercet.cli.searching import search
+from tercet.cli.training import train
 from tercet.errors import TercetError
 
 FAILED = 1
@@ -46,8 +47,8 @@ class Commands(TyperGroup):
                 result = super().invoke(ctx)
             if sys.stdout is not None:  # a shell may close it: `>&-`
                 sys.stdout.flush()  # a closed pipe shows here, not when the interpreter goes down
-        except KeyboardInterrupt:
-            say("interrupted")
+        except KeyboardInterrupt as stop:
+            say(": ".join(["interrupted", *map(str, stop.args)]))
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             _close_stdout()
@@ -79,6 +80,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "delete": delete,
     "check": check,
     "copy": copy,
+    "train": train,
 }
 
 for name, command in COMMANDS.items():

@@ -17,6 +17,7 @@ from tercet.models.tercet_mini import FORMAT, HEADS, SETTINGS
 
 if TYPE_CHECKING:
     from tercet.encoding.checkpoint import Checkpoint
+    from tercet.encoding.weights import Weights
 
 WEIGHTS = "model.safetensors"
 
@@ -41,14 +42,29 @@ def save(checkpoint: "Checkpoint", folder: Path) -> None:
     Raises:
         FileExistsError: The folder has files already.
     """
-    weights, spec = checkpoint.read(), checkpoint.spec
+    home = checkpoint.folder / checkpoint.spec.tokenizer.folder
+    write(checkpoint.spec, checkpoint.read(), folder, tokenizer=home)
+
+
+def write(spec: ModelSpec, weights: "Weights", folder: Path, *, tokenizer: Path) -> None:
+    """Write a model as a folder of its own.
+
+    Args:
+        spec: What it is.
+        weights: Its tensors.
+        folder: Where to; made if missing.
+        tokenizer: The folder of its tokenizer's files.
+
+    Raises:
+        FileExistsError: The folder has files already.
+    """
     begin(folder)
     heads = {_stored(name): tensor.contiguous().clone() for name, tensor in weights.heads.items()}
     backbone = _alike(weights.backbone)
     save_file(backbone, folder / WEIGHTS, metadata={"format": "pt"})
     if heads:
         save_file(heads, folder / HEADS, metadata={"format": "pt"})
-    copy_tokenizer(checkpoint, folder)
+    copy_tokenizer(tokenizer, folder)
     dtype = str(next(iter(backbone.values())).dtype).removeprefix("torch.")
     settings = {**spec.config, "model_type": spec.architecture, "dtype": dtype}
     settings.pop("torch_dtype", None)  # the older name of the same
@@ -69,12 +85,11 @@ def begin(folder: Path) -> None:
         raise FileExistsError(f"{folder} is not empty; a model is saved to a folder of its own")
 
 
-def copy_tokenizer(checkpoint: "Checkpoint", folder: Path) -> None:
-    """Copy the files of a tokenizer."""
+def copy_tokenizer(home: Path, folder: Path) -> None:
+    """Copy the files of a tokenizer from its folder to another."""
     for name in sorted(TOKENIZER):
-        source = checkpoint.folder / checkpoint.spec.tokenizer.folder / name
-        if source.is_file():
-            shutil.copyfile(source, folder / name)
+        if (home / name).is_file():
+            shutil.copyfile(home / name, folder / name)
 
 
 def _alike(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -152,7 +167,7 @@ def _write_modules(folder: Path, spec: ModelSpec, dense: DenseHead, heads: dict[
     write_json(folder / "modules.json", modules)
     write_json(
         folder / "sentence_bert_config.json",
-        {"max_seq_length": spec.max_tokens, "do_lower_case": spec.tokenizer.lowercase},
+        {"max_seq_length": spec.max_tokens, "do_lower_case": spec.tokenizer.lowercase != "no"},
     )
     prompts = {"query": spec.query.prompt, "document": spec.document.prompt}
     write_json(

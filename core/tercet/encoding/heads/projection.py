@@ -73,6 +73,20 @@ def load_projection(
     return projection
 
 
+def stored_tensors(projection: Projection, *, role: str) -> dict[str, Tensor]:
+    """The tensors of a head as a checkpoint names them: what `load_projection` reads.
+
+    Args:
+        projection: The layers.
+        role: What stands before the number of a layer, as "dense".
+    """
+    return {
+        f"{role}.{n}.{_stored(name)}": parameter.detach()
+        for n, layer in enumerate(projection.layers)
+        for name, parameter in layer.named_parameters()
+    }
+
+
 def unit(vectors: Tensor) -> Tensor:
     """The vectors in float32, at unit length."""
     return functional.normalize(vectors.float(), dim=-1)

@@ -173,7 +173,7 @@ def export(checkpoint: Checkpoint, folder: Path) -> None:
         layers = _layers(spec.dense.layers, checkpoint.read(), role="dense")
         pooled = torch.zeros(EXAMPLE[0], spec.dense.layers[0].inputs)
         _write(layers, (pooled,), {"x": {0: batch}}, ["vectors"], folder / DENSE, inputs=["pooled"])
-    copy_tokenizer(checkpoint, folder)
+    copy_tokenizer(checkpoint.folder / checkpoint.spec.tokenizer.folder, folder)
     config = {**spec.config, "pad_token_id": graph.pad}
     home = at_home(replace(spec, config=config), weights=(GRAPH, TENSORS), heads=GRAPH)
     told = {"format": FORMAT, MADE_FROM: checkpoint.model_id, "model": spec_to_json(home)}
