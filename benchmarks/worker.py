@@ -23,7 +23,7 @@ def tercet(job: dict[str, Any]) -> Encode:
 
     encoder = Encoder.from_pretrained(
         job["checkpoint"],
-        device="cpu",
+        device=job.get("device", "cpu"),
         dtype=job.get("dtype", "float32"),
         quantize=job.get("quantize"),
         long_documents=job.get("long_documents", "auto"),
@@ -37,7 +37,11 @@ def flagembedding(job: dict[str, Any]) -> Encode:
     """FlagEmbedding's BGE-M3, three views."""
     from FlagEmbedding import BGEM3FlagModel
 
-    model = BGEM3FlagModel(job["checkpoint"], use_fp16=False, devices="cpu")
+    model = BGEM3FlagModel(
+        job["checkpoint"],
+        use_fp16=job.get("dtype") == "float16",
+        devices=job.get("device", "cpu"),
+    )
     return lambda texts: model.encode(
         texts,
         batch_size=job["batch_size"],
@@ -52,9 +56,11 @@ def sentence_transformers(job: dict[str, Any]) -> Encode:
     """sentence-transformers, the dense view only."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(job["checkpoint"], device="cpu")
+    model = SentenceTransformer(job["checkpoint"], device=job.get("device", "cpu"))
     if job.get("dtype") == "bfloat16":
         model = model.bfloat16()
+    elif job.get("dtype") == "float16":
+        model = model.half()
     return lambda texts: model.encode(texts, batch_size=job["batch_size"], show_progress_bar=False)
 
 
@@ -83,33 +89,66 @@ def resident_mib(field: str) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-def gemm_rate() -> float:
-    """float32 operations a second of a plain product of the model's shape, here and now."""
+def gemm_rate(device: str) -> float:
+    """Operations a second of a plain product of the model's shape, here and now.
+
+    In float32 on a CPU, in bfloat16 on a GPU.
+    """
     import torch
 
-    left, right = torch.randn(2048, 1024), torch.randn(1024, 4096)
+    on_gpu = device.startswith("cuda")
+    rows = 16384 if on_gpu else 2048
+    dtype = torch.bfloat16 if on_gpu else torch.float32
+    left = torch.randn(rows, 1024).to(device, dtype)
+    right = torch.randn(1024, 4096).to(device, dtype)
     times = []
-    for _ in range(5):
+    for _ in range(20 if on_gpu else 5):
         start = time.perf_counter()
         torch.mm(left, right)
+        wait_for(device)
         times.append(time.perf_counter() - start)
-    return 2 * 2048 * 1024 * 4096 / min(times)
+    return 2 * rows * 1024 * 4096 / min(times)
+
+
+def wait_for(device: str) -> None:
+    """Wait until a GPU has done what it was told."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+def gpu_mib(device: str) -> float | None:
+    """Most memory of a GPU in use since the last call, which starts anew; None on a CPU."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    peak = torch.cuda.max_memory_allocated(device) / 2**20
+    torch.cuda.reset_peak_memory_stats(device)
+    return peak
 
 
 def measure(encode: Encode, job: dict[str, Any]) -> dict[str, float]:
     """One pass: seconds, CPU seconds, peak memory above the loaded model, share of GEMM."""
+    device = str(job.get("device", "cpu")).partition(",")[0]
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = resident_mib("VmRSS")
+    gpu_mib(device)
+    model_on_gpu = gpu_mib(device)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     start = time.perf_counter()
     encode(job["texts"])
+    wait_for(device)
     seconds = time.perf_counter() - start
     used = resource.getrusage(resource.RUSAGE_SELF)
+    peak = gpu_mib(device)
     return {
         "seconds": seconds,
         "cpu_seconds": used.ru_utime + used.ru_stime - usage.ru_utime - usage.ru_stime,
         "peak_mib": resident_mib("VmHWM") - before,
-        "gemm_share": job["operations"] / seconds / gemm_rate(),
+        "gpu_mib": 0.0 if peak is None or model_on_gpu is None else peak - model_on_gpu,
+        "gemm_share": job["operations"] / seconds / gemm_rate(device),
     }
 
 
