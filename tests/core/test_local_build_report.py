@@ -79,7 +79,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "LARGE_DOCUMENTS", 200)
     monkeypatch.setattr(training, "LARGE_TOKENS", 1000)
     monkeypatch.setattr(codebooks, "CELLS", 64)
-    monkeypatch.setattr(late_interaction, "CANDIDATES", 150)
+    monkeypatch.setattr(late_interaction, "MOST", 150)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representat
 from tercet.errors import IndexCorruptError, IndexFormatError
 from tercet.indexes import codebooks
 from tercet.indexes.base import Index
-from tercet.indexes.codebooks import Codebook, nearest_cells
+from tercet.indexes.codebooks import Codebook, Probes, nearest_cells
 from tercet.indexes.local import compaction, late_interaction, training
-from tercet.indexes.local.cells import Probes, cell_columns, codebook_key
+from tercet.indexes.local.cells import cell_columns, codebook_key
 from tercet.indexes.local.segments import Column, open_segment, write_segment
 from tercet.indexes.local.tokens import CELLS, Buffer, Int8, Residual, codec_for, codec_named
 from tercet.indexes.pooling import pooled
@@ -66,7 +66,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "LARGE_DOCUMENTS", 300)
     monkeypatch.setattr(training, "LARGE_TOKENS", 1000)
     monkeypatch.setattr(codebooks, "CELLS", 64)
-    monkeypatch.setattr(late_interaction, "CANDIDATES", 150)
+    monkeypatch.setattr(late_interaction, "MOST", 150)
 
 
 @pytest.fixture

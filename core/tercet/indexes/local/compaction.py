@@ -12,11 +12,12 @@ import numpy as np
 
 from tercet.embeddings import Representation
 from tercet.errors import TercetIndexError
+from tercet.indexes.codebooks import LARGE_DOCUMENTS
 from tercet.indexes.local.catalog import Connections, next_generation
 from tercet.indexes.local.codebook_rows import insert_codebook
 from tercet.indexes.local.columns import MERGE
 from tercet.indexes.local.snapshot import Part
-from tercet.indexes.local.training import LARGE_DOCUMENTS, is_large, is_new_needed, train
+from tercet.indexes.local.training import is_large, is_new_needed, train
 from tercet.indexes.local.writer import Writer, insert_segment
 
 FANOUT = 8

@@ -1,7 +1,7 @@
 """Token vectors in a segment: searched by their cells where there are many, else one by one."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -11,11 +11,15 @@ from tercet.embeddings import MultiVectors
 from tercet.errors import IndexFormatError
 from tercet.indexes.local.cells import CellLists
 from tercet.indexes.local.late_interaction import CodedPart, search_cells
+from tercet.indexes.local.mean_residuals import Block, MeanResiduals, mean_residuals
 from tercet.indexes.local.segments import Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist, best_of_all
 from tercet.indexes.local.tokens import CELLS, TOKENS, Arrays, Buffer, Residual, codec_named
 from tercet.ragged import ragged_rows
 from tercet.scoring.multi_vector import maxsim_loaded
+
+BLOCK_ROWS = 256
+"""Documents that are read at once where all are."""
 
 OFFSETS, OFFSETS_CODEC = "multi_vector.offsets", "int64"
 DISTORTION, DISTORTION_CODEC = "multi_vector.distortion", "float64"
@@ -44,6 +48,24 @@ class MultiVectorColumn:
             if isinstance(codec, Residual):
                 self.arrays[CELLS] = self.cells.of_tokens
             self.distortion = float(segment.array(DISTORTION, DISTORTION_CODEC)[0])
+
+    @cached_property
+    def residuals(self) -> MeanResiduals | None:
+        """Those of documents with cells; made here where an earlier version left none."""
+        cells = self.cells
+        if cells is None or cells.residuals is not None:
+            return None if cells is None else cells.residuals
+        blocks = self.with_cells(np.arange(len(self.offsets) - 1), cells.of_tokens)
+        return MeanResiduals.of(mean_residuals(blocks, cells.codebook.centroids))
+
+    def with_cells(self, rows: Rows, cells: NDArray[np.uint16]) -> Iterator[Block]:
+        """Token vectors of some rows, some rows at once, with their cells in the same order."""
+        start = 0
+        for first in range(0, len(rows), BLOCK_ROWS):
+            tokens, offsets = ragged_rows(self.offsets, rows[first : first + BLOCK_ROWS])
+            own = cells[start : start + len(tokens)]
+            yield self.decode_tokens(tokens), own, np.diff(offsets)
+            start += len(tokens)
 
     @classmethod
     def best(
@@ -75,30 +97,7 @@ class MultiVectorColumn:
 
     def score(self, queries: MultiVectors, rows: Rows) -> Scores:
         """Scores of some rows, summed over query tokens, [M, R]."""
-        return self._compare(queries, *ragged_rows(self.offsets, rows))
-
-    def score_near(
-        self, query: MultiVectors, rows: Rows, cells: CellLists, near: NDArray[np.bool_]
-    ) -> Scores:
-        """Scores of some rows by those of their tokens that lie in some of the cells, [R].
-
-        Args:
-            query: Token vectors of one query.
-            rows: Which rows.
-            cells: Those of this segment.
-            near: Which of them count, [K].
-        """
         tokens, offsets = ragged_rows(self.offsets, rows)
-        kept = near[cells.of_tokens[tokens]]
-        kept[offsets[:-1]] = True  # a document without any keeps one
-        counts = np.add.reduceat(kept, offsets[:-1], dtype=np.int64)
-        ends = np.concatenate(([0], np.cumsum(counts)))
-        scores: Scores = self._compare(query, tokens[kept], ends)[0]
-        return scores
-
-    def _compare(
-        self, queries: MultiVectors, tokens: NDArray[np.int64], offsets: NDArray[np.int64]
-    ) -> Scores:
         buffer = Buffer()
 
         def load(start: int, stop: int) -> NDArray[np.float32]:
@@ -136,43 +135,18 @@ class MultiVectorColumn:
 def _search_group(
     parts: Sequence[tuple[MultiVectorColumn, Allowed]], query: MultiVectors, depth: int
 ) -> list[Shortlist]:
-    """Shortlists of parts with one codebook for one query; all rows are compared where few are."""
-    coded = [(column, column.cells, a) for column, a in parts if column.cells is not None]
-    scorer = _Scorer([(column, cells) for column, cells, _ in coded], query)
-    found = search_cells(
-        [CodedPart(cells, a) for _, cells, a in coded], query.vectors, depth, scorer
-    )
-    if sum(len(shortlist.rows) for shortlist in found) < depth:  # others have no cell in common
-        return [column._compare_all(query, depth, allowed)[0] for column, allowed in parts]
-    return found
+    """Shortlists of parts with one codebook for one query."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Scorer:
-    """Scores rows of several columns for one query."""
-
-    columns: Sequence[tuple[MultiVectorColumn, CellLists]]
-    query: MultiVectors
-
-    def near(self, owners: Rows, rows: Rows, cells: NDArray[np.bool_]) -> Scores:
-        """By the tokens in some cells alone."""
-        return self._each(
-            owners, rows, lambda c, its, own: c.score_near(self.query, own, its, cells)
-        )
-
-    def exact(self, owners: Rows, rows: Rows) -> Scores:
-        """By all tokens."""
-        return self._each(owners, rows, lambda c, _, own: c.score(self.query, own)[0])
-
-    def _each(
-        self,
-        owners: Rows,
-        rows: Rows,
-        score: Callable[[MultiVectorColumn, CellLists, Rows], Scores],
-    ) -> Scores:
+    def score(owners: Rows, rows: Rows) -> Scores:
         scores = np.empty(len(rows), dtype=np.float32)
         for owner in np.unique(owners).tolist():
             places = np.flatnonzero(owners == owner)
-            column, cells = self.columns[owner]
-            scores[places] = score(column, cells, rows[places])
+            scores[places] = parts[owner][0].score(query, rows[places])[0]
         return scores
+
+    coded = [
+        CodedPart(column.cells, column.residuals, allowed)
+        for column, allowed in parts
+        if column.cells is not None and column.residuals is not None
+    ]
+    return search_cells(coded, query.vectors, depth, score)

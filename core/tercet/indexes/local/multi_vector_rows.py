@@ -12,7 +12,9 @@ from tercet.embeddings import MultiVectors
 from tercet.indexes.codebooks import distortion, nearest_cells
 from tercet.indexes.local.cells import cell_columns
 from tercet.indexes.local.context import Context
+from tercet.indexes.local.mean_residuals import Block, MeanResiduals, mean_residuals
 from tercet.indexes.local.multi_vector import (
+    BLOCK_ROWS,
     DISTORTION,
     DISTORTION_CODEC,
     OFFSETS,
@@ -24,9 +26,6 @@ from tercet.indexes.local.shortlists import Rows
 from tercet.indexes.local.tokens import Residual, TokenCodec, codec_for
 from tercet.indexes.pooling import pooled
 from tercet.ragged import ragged_rows
-
-BLOCK_ROWS = 256
-"""Documents that a copy handles at once."""
 
 
 def store_tokens(vectors: MultiVectors, context: Context) -> dict[str, Column]:
@@ -45,7 +44,16 @@ def store_tokens(vectors: MultiVectors, context: Context) -> dict[str, Column]:
         fit = np.asarray([distortion(vectors.vectors, cells, codebook.centroids)])
         columns[DISTORTION] = Column.of(DISTORTION_CODEC, fit)
         columns |= cell_columns(cells, offsets, codebook)
+        left = mean_residuals(_blocks(vectors, cells), codebook.centroids)
+        columns |= MeanResiduals.of(left).columns(codebook.key)
     return columns
+
+
+def _blocks(vectors: MultiVectors, cells: NDArray[np.uint16]) -> Iterator[Block]:
+    for first in range(0, len(vectors), BLOCK_ROWS):
+        offsets = vectors.offsets[first : first + BLOCK_ROWS + 1]
+        own = slice(offsets[0], offsets[-1])
+        yield vectors.vectors[own], cells[own], np.diff(offsets)
 
 
 def merge_tokens(
@@ -72,6 +80,8 @@ def merge_tokens(
         columns[DISTORTION] = Column.of(DISTORTION_CODEC, np.asarray([total / max(tokens, 1)]))
         cells = np.concatenate([m.cells for m in moved])
         columns |= cell_columns(cells, offsets, codebook)
+        left = np.concatenate([m.residuals(codebook.centroids) for m in moved])
+        columns |= MeanResiduals.of(left).columns(codebook.key)
     return columns
 
 
@@ -127,6 +137,12 @@ class _Moved:
             total += len(tokens) * distortion(self.column.decode_tokens(tokens), own, centroids)
             start += len(tokens)
         return total / max(start, 1)
+
+    def residuals(self, centroids: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The mean residual of each row, [R, E]."""
+        if self._keeps_cells and self.column.residuals is not None:
+            return self.column.residuals.take(self.rows)
+        return mean_residuals(self.column.with_cells(self.rows, self.cells), centroids)
 
     def pieces(self, name: str) -> Iterator[NDArray[Any]]:
         """An array of the new segment."""

@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import Representation
-from tercet.indexes.codebooks import HELD_OUT, SAMPLE, Codebook
+from tercet.indexes.codebooks import HELD_OUT, LARGE_DOCUMENTS, SAMPLE, Codebook
 from tercet.indexes.local.codebook_rows import next_codebook_key
 from tercet.indexes.local.multi_vector import MultiVectorColumn
 from tercet.indexes.local.snapshot import Snapshot
 
-LARGE_DOCUMENTS = 2000
 LARGE_TOKENS = 100_000
-"""A collection with fewer documents or token vectors is searched exactly."""
+"""A collection with fewer token vectors is searched exactly, too."""
 
 DRIFT = 1.15
 """By so much 1 - cosine between tokens and centroids may grow until `compact` trains anew.
