@@ -1,0 +1,1 @@
+"""Writers of trained models in the layouts that other libraries open."""
