@@ -1,0 +1,77 @@
+"""The triplet stage of Jina-ColBERT-v2: a cross-encoder's ranking, at all widths together."""
+
+from dataclasses import dataclass, field
+
+from tercet.training.batching import Batching, LengthGroup
+from tercet.training.context import Context
+from tercet.training.fitting import fit_examples
+from tercet.training.losses.distillation import MinMax
+from tercet.training.model import TrainingModel
+from tercet.training.optimisation import Optimisation, Trained
+from tercet.training.sources import TrainingData
+from tercet.training.width_models import keep_width
+from tercet.training.width_objectives import ListDistillation
+from tercet.training.widths import JINA_WIDTHS, Widths, give_widths
+
+BATCHING = Batching(
+    groups=(LengthGroup(8192, 32),), documents=8, document_tokens=300, shuffle_segments=0.0
+)
+"""32 queries a device, each with a positive and 7 negatives (REFERENCE A.2)."""
+
+
+WIDTHS = Widths(JINA_WIDTHS)
+
+
+@dataclass(frozen=True, slots=True)
+class Triplets:
+    """The settings; learning rate and length of the published run are not known.
+
+    Attributes:
+        train: What of the model learns.
+        widths: Lengths of token vectors trained together.
+        keep: The width that the model goes on with; each width is written as a checkpoint of its
+            own in the stage's folder then. None keeps all of them for the next stage.
+        normalise: Whose scores are stretched to [0, 1]: "both", "teacher" or "none".
+        sub_batch_tokens: Padded tokens of a sub-batch, of which only embeddings are kept; None
+            keeps the activations of the batch.
+        batching: What stands in a batch.
+        optimisation: How it is optimised.
+    """
+
+    train: Trained = "all"
+    widths: Widths = WIDTHS
+    keep: int | None = 128
+    normalise: MinMax = "none"
+    sub_batch_tokens: int | None = None
+    batching: Batching = BATCHING
+    optimisation: Optimisation = field(default_factory=Optimisation)
+
+    def run(self, model: TrainingModel, data: TrainingData, context: Context) -> TrainingModel:
+        """Train a model's late interaction on scored documents.
+
+        Args:
+            model: Trained in place; heads of widths that it lacks are added.
+            data: Examples with a teacher's scores.
+            context: Where, and from which seed.
+
+        Returns:
+            The same model.
+
+        Raises:
+            TrainingError: Examples without scores, or training stopped.
+        """
+        give_widths(model, self.widths, seed=context.seed)
+        objective = ListDistillation(
+            self.widths, normalise=self.normalise, sub_batch=self.sub_batch_tokens
+        )
+        fit_examples(
+            model,
+            objective,
+            data,
+            batching=self.batching,
+            optimisation=self.optimisation,
+            train=self.train,
+            context=context,
+        )
+        keep_width(model, self.widths, self.keep, folder=context.folder)
+        return model
