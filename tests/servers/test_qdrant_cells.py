@@ -10,7 +10,7 @@ from qdrant_servers import QdrantServer
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation
 from tercet.indexes.base import Index
-from tercet.indexes.qdrant import index as engine
+from tercet.indexes.qdrant import collection as engine
 from tercet.indexes.qdrant.cells import Cells
 
 SPEC = EncoderSpec(

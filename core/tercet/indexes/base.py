@@ -4,12 +4,12 @@
 of a plan and their exact scores; fusing, cutting and fetching are done here.
 """
 
+import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,24 +20,24 @@ from numpy.typing import NDArray
 
 from tercet.documents import AddReport, Document, cleaned
 from tercet.embeddings import Embeddings, EncoderSpec, Reduction, Representation
-from tercet.errors import MissingViewError, check_k, check_texts
-from tercet.filters import Filter, parse_filter
-from tercet.fusion import cut, query_tokens, reduced
+from tercet.errors import check_texts
+from tercet.filters import Filter
+from tercet.fusion import query_tokens
 from tercet.indexes.checks import (
     Dimensions,
     check_dimensions,
     check_document_model,
     check_documents,
     check_embeddings,
-    check_query_model,
     check_representations,
     check_spec,
     check_views,
 )
 from tercet.indexes.reader import IndexStats, Reader
+from tercet.indexes.searching import Stored, ids_of, rankings
 from tercet.indexes.storage import Storage
-from tercet.plans import Plan, deepened, resolve_plan
-from tercet.ranking import Hit, Ranking
+from tercet.plans import Plan
+from tercet.ranking import Ranking
 
 ENGINES = {
     "file": "tercet.indexes.local.index:LocalIndex",
@@ -160,6 +160,13 @@ class Index(ABC):
             MissingViewError: A view that the index stores is missing.
             IndexLocked: Another writer held the index for longer than the timeout.
         """
+        chosen, views, repeated = self._checked(documents, embeddings)
+        return (self._write(chosen, views) if chosen else AddReport()) + repeated
+
+    def _checked(
+        self, documents: Sequence[Document], embeddings: Embeddings
+    ) -> tuple[list[Document], Embeddings, AddReport]:
+        """Documents with distinct ids and their views; what is said of the other ones."""
         check_documents(documents)
         check_embeddings(embeddings, name="embeddings")
         if len(documents) != len(embeddings):
@@ -167,16 +174,12 @@ class Index(ABC):
         check_document_model(embeddings, self._spec)
         check_views(self._representations, embeddings, name="embeddings", what="this index stores")
         check_dimensions(embeddings, self.dimensions, name="documents")
-        if not documents:
-            return AddReport()
         last = {document.id: place for place, document in enumerate(documents)}
         chosen, views = list(documents), embeddings
         if len(last) < len(documents):
             chosen, views = [documents[i] for i in last.values()], embeddings.take([*last.values()])
-        report = self._write(cleaned(chosen), views)
-        given = Counter(document.id for document in documents)
-        repeated = tuple(id_ for id_, times in given.items() if times > 1)
-        return report + AddReport(duplicate_ids=repeated)
+        repeated = tuple(i for i, n in Counter(d.id for d in documents).items() if n > 1)
+        return cleaned(chosen), views, AddReport(duplicate_ids=repeated)
 
     @abstractmethod
     def _write(self, documents: Sequence[Document], embeddings: Embeddings) -> AddReport:
@@ -211,29 +214,13 @@ class Index(ABC):
             MissingViewError: The plan uses a view that the index or the queries lack.
             ModelMismatchError: The queries come from another model.
         """
-        check_k(k)
-        check_embeddings(queries, name="queries")
-        chosen = deepened(self._plan(plan, queries), k)
-        self._check_queries(queries, chosen.views)
+        asked = self._stored.asked(queries, k=k, plan=plan, filter=filter, exact=exact)
         with self.reading() as reader:
-            collected = reader.collect(queries, chosen, filter=parse_filter(filter), exact=exact)
-            cuts = [
-                cut(reduced(found, count, chosen.reduction(self._spec.reduction)), chosen, k)
-                for found, count in zip(collected, query_tokens(queries), strict=True)
-            ]
-            ids = dict.fromkeys(id_ for best in cuts for id_, _, _ in best)
-            documents = reader.documents(list(ids))
-        # Where reading is not one consistent look, a candidate may have gone meanwhile.
-        there = [[hit for hit in best if hit[0] in documents] for best in cuts]
-        return [
-            Ranking(
-                tuple(
-                    Hit(documents[id_], score, scores, rank)
-                    for rank, (id_, score, scores) in enumerate(best, start=1)
-                )
+            best = asked.best(
+                reader.collect(queries, asked.plan, filter=asked.filter, exact=asked.exact)
             )
-            for best in there
-        ]
+            documents = reader.documents(ids_of(best))
+        return rankings(best, documents)
 
     def score(
         self, queries: Embeddings, ids: Sequence[str], *, reduction: Reduction | None = None
@@ -254,7 +241,7 @@ class Index(ABC):
         check_texts(ids, name="ids")
         check_embeddings(queries, name="queries")
         views = [view for view in self._representations if view in queries.representations]
-        self._check_queries(queries, views)
+        self._stored.check(queries, views)
         with self.reading() as reader:
             scores = reader.score(queries, views, ids)
         late = Representation.MULTI_VECTOR
@@ -312,6 +299,36 @@ class Index(ABC):
     def compact(self) -> None:
         """Give back the space of removed documents."""
 
+    async def asearch(
+        self,
+        queries: Embeddings,
+        *,
+        k: int = 5,
+        plan: str | Plan | None = None,
+        filter: Filter | None = None,
+        exact: bool = False,
+    ) -> list[Ranking]:
+        """`search`, without blocking the event loop."""
+        return await asyncio.to_thread(
+            self.search, queries, k=k, plan=plan, filter=filter, exact=exact
+        )
+
+    async def aadd(self, documents: Sequence[Document], embeddings: Embeddings) -> AddReport:
+        """`add`, without blocking the event loop."""
+        return await asyncio.to_thread(self.add, documents, embeddings)
+
+    async def aunchanged(self, documents: Sequence[Document]) -> NDArray[np.bool_]:
+        """`unchanged`, without blocking the event loop."""
+        return await asyncio.to_thread(self.unchanged, documents)
+
+    async def aembeddings(self, ids: Sequence[str]) -> Embeddings:
+        """`embeddings`, without blocking the event loop."""
+        return await asyncio.to_thread(self.embeddings, ids)
+
+    async def adelete(self, ids: Sequence[str]) -> int:
+        """`delete`, without blocking the event loop."""
+        return await asyncio.to_thread(self.delete, ids)
+
     @abstractmethod
     def close(self) -> None:
         """Let go of files and connections; closing twice is fine."""
@@ -328,23 +345,6 @@ class Index(ABC):
     def __reduce__(self) -> NoReturn:
         raise TypeError("an open index cannot be pickled: pass its path and call Index.open there")
 
-    def _plan(self, plan: str | Plan | None, queries: Embeddings) -> Plan:
-        """The plan for the views that are stored; a default looks at the queries' too."""
-        views = self._representations if plan is not None else self._views_of(queries)
-        stored = replace(self._spec, representations=views)
-        return resolve_plan(plan, stored, holder="this index")
-
-    def _views_of(self, queries: Embeddings) -> tuple[Representation, ...]:
-        """The views that both sides have."""
-        views = tuple(view for view in self._representations if view in queries.representations)
-        if not views:
-            raise MissingViewError(
-                f"this index stores {', '.join(self._representations)}, the queries have "
-                f"{', '.join(queries.representations)} only"
-            )
-        return views
-
-    def _check_queries(self, queries: Embeddings, views: Sequence[Representation]) -> None:
-        check_query_model(queries, self._spec)
-        check_views(views, queries, name="queries", what="the plan uses")
-        check_dimensions(queries, self.dimensions, name="queries")
+    @property
+    def _stored(self) -> Stored:
+        return Stored(self._spec, self._representations, self.dimensions)

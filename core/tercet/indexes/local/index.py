@@ -206,7 +206,7 @@ class LocalIndex(Index):
         check_embeddings(queries, name="queries")
         return measure(
             queries,
-            self._views_of(queries),
+            self._stored.shared(queries),
             lambda query, view, exact: self.search(query, k=k, plan=view.value, exact=exact)[0],
         )
 

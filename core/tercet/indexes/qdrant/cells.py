@@ -17,22 +17,14 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from tercet.embeddings import MultiVectors
-from tercet.indexes.codebooks import nearest_cells, train_centroids
-from tercet.indexes.qdrant.connection import Connection
+from tercet.indexes.codebooks import SAMPLE, Probes, nearest_cells, train_centroids
+from tercet.indexes.qdrant.lines import Line
 from tercet.indexes.qdrant.points import NAMESPACE
 from tercet.indexes.qdrant.requests import CELLS
-from tercet.indexes.qdrant.search import QdrantReader
+from tercet.indexes.qdrant.search import Place, Search
+from tercet.scoring.products import products
 
 POINT = str(uuid.uuid5(NAMESPACE, "\0cells"))
-
-LARGE_DOCUMENTS = 2000
-"""With fewer documents all are compared."""
-
-SAMPLE = 1 << 16
-"""Token vectors that centroids are trained on: those of a few hundred documents suffice."""
-
-PROBES = 32
-"""Cells that a query token looks up, as in the embedded index."""
 
 Vectors = NDArray[np.float32]
 
@@ -81,12 +73,8 @@ class Cells:
 
     def of_query(self, tokens: Sequence[Sequence[float]]) -> models.SparseVector:
         """The nearest cells of each query token, by how much they beat the next one."""
-        similarity = np.asarray(tokens, dtype=np.float32) @ self.centroids.T  # -> [Q, K]
-        probes = min(PROBES, similarity.shape[1] - 1)
-        nearest = np.argpartition(-similarity, probes, axis=1)[:, : probes + 1]
-        found = np.take_along_axis(similarity, nearest, axis=1)
-        gains = found - found.min(axis=1, keepdims=True)
-        weights = np.bincount(nearest.ravel(), gains.ravel())
+        probes = Probes.of(products(np.asarray(tokens, dtype=np.float32), self.centroids))
+        weights = np.bincount(probes.cells.ravel(), probes.gains.ravel())
         cells = np.flatnonzero(weights > 0)
         return models.SparseVector(indices=cells.tolist(), values=weights[cells].tolist())
 
@@ -94,48 +82,52 @@ class Cells:
 class CellStore:
     """The centroids of a collection, in the one beside it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._about = f"{connection.address.collection}__tercet"
+    def __init__(self, collection: str) -> None:
+        self._about = f"{collection}__tercet"
 
-    def read(self, known: Cells | None) -> Cells | None:
+    async def read(self, line: Line, known: Cells | None) -> Cells | None:
         """The centroids, or those that are known already; None where there are none."""
-        key = self._payload(["key"]).get("key")
+        key = (await self._payload(line, ["key"])).get("key")
         if key is None or (known is not None and known.key == key):
             return known if key else None
-        return Cells.from_payload(self._payload(["key", "shape", "centroids"]))
+        return Cells.from_payload(await self._payload(line, ["key", "shape", "centroids"]))
 
-    def write(self, cells: Cells) -> None:
+    async def write(self, line: Line, cells: Cells) -> None:
         """Keep centroids."""
         point = models.PointStruct(id=POINT, vector={}, payload=cells.to_payload())
-        self._connection.call(lambda client: client.upsert(self._about, [point], wait=True))
+        await line.call(lambda client: client.upsert(self._about, [point], wait=True))
 
-    def _payload(self, names: list[str]) -> Mapping[str, Any]:
-        found = self._connection.call(
+    async def _payload(self, line: Line, names: list[str]) -> Mapping[str, Any]:
+        found = await line.call(
             lambda client: client.retrieve(self._about, [POINT], with_payload=names)
         )
         return (found[0].payload or {}) if found else {}
 
 
-def give_cells(reader: QdrantReader, store: CellStore) -> Cells:
+async def give_cells(search: Search, store: CellStore) -> Cells:
     """Give every document its cells, by centroids that are trained if there are none."""
-    cells = store.read(None)
+    cells = await store.read(search.line, None)
     if cells is None:
-        cells = Cells.train(_sample(reader))
-        store.write(cells)
-    for page in reader.scroll(cells.lacking, payload=[], vectors=True):
-        _update(reader, cells, page)
-    return cells
+        cells = await search.line.work(Cells.train, await _sample(search))
+        await store.write(search.line, cells)
+    after: Place = None
+    while True:
+        page, after = await search.page(cells.lacking, after, payload=[], vectors=True)
+        if page:
+            await _update(search, cells, page)
+        if after is None:
+            return cells
 
 
-def _sample(reader: QdrantReader) -> Vectors:
+async def _sample(search: Search) -> Vectors:
     """Token vectors of the first documents, which are any: points come in the order of hashes."""
     taken: list[Vectors] = []
-    for page in reader.scroll(None, payload=[], vectors=True):
+    after: Place = None
+    while True:
+        page, after = await search.page(None, after, payload=[], vectors=True)
         taken += [_tokens(record) for record in page]
-        if sum(map(len, taken)) >= SAMPLE:
-            break
-    return np.concatenate(taken)
+        if after is None or sum(map(len, taken)) >= SAMPLE:
+            return np.concatenate(taken)
 
 
 def _tokens(record: models.Record) -> Vectors:
@@ -143,17 +135,20 @@ def _tokens(record: models.Record) -> Vectors:
     return np.asarray(vectors["multi_vector"], dtype=np.float32)
 
 
-def _update(reader: QdrantReader, cells: Cells, page: Sequence[models.Record]) -> None:
+async def _update(search: Search, cells: Cells, page: Sequence[models.Record]) -> None:
     """Give some documents their cells; the key comes last, for it says that they are there."""
+    name, ids = search.name, [record.id for record in page]
+    vectors = await search.line.work(_vectors, cells, page)
+    await search.line.call(lambda client: client.update_vectors(name, vectors, wait=True))
+    await search.line.call(
+        lambda client: client.set_payload(name, {CELLS: cells.key}, points=[*ids], wait=True)
+    )
+
+
+def _vectors(cells: Cells, page: Sequence[models.Record]) -> list[models.PointVectors]:
     texts = [_tokens(record) for record in page]
     tokens = MultiVectors(np.concatenate(texts), np.cumsum([0, *map(len, texts)]))
-    vectors = [
+    return [
         models.PointVectors(id=record.id, vector={CELLS: own})
         for record, own in zip(page, cells.of_documents(tokens), strict=True)
     ]
-    name = reader.connection.address.collection
-    ids = [record.id for record in page]
-    reader.connection.call(lambda client: client.update_vectors(name, vectors, wait=True))
-    reader.connection.call(
-        lambda client: client.set_payload(name, {CELLS: cells.key}, points=[*ids], wait=True)
-    )

@@ -4,7 +4,7 @@ What a server cannot compare exactly (numbers beyond 2 ** 53, strings that share
 bytes) is settled by looking at the few documents in question.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from qdrant_client import models
 
@@ -28,13 +28,13 @@ VALUES_AT_ONCE = 10_000
 STRICT = {Operator.LT: "lt", Operator.LTE: "lt", Operator.GT: "gt", Operator.GTE: "gt"}
 OR_EQUAL = frozenset({Operator.LTE, Operator.GTE})
 
-Settle = Callable[[models.Filter, Comparison], Sequence[str]]
+Settle = Callable[[models.Filter, Comparison], Awaitable[Sequence[str]]]
 """Which points of those that pass the filter pass the comparison too."""
 
 Condition = models.Condition
 
 
-def compile_filter(expression: Expression, settle: Settle) -> models.Filter:
+async def compile_filter(expression: Expression, settle: Settle) -> models.Filter:
     """The filter of a server.
 
     Args:
@@ -44,7 +44,7 @@ def compile_filter(expression: Expression, settle: Settle) -> models.Filter:
     Raises:
         ValueError: It is nested too deep for a request.
     """
-    return _Compiler(settle).compiled(expression, 1)
+    return await _Compiler(settle).compiled(expression, 1)
 
 
 def names_filter(name: str) -> models.Filter:
@@ -56,7 +56,7 @@ class _Compiler:
     def __init__(self, settle: Settle) -> None:
         self._settle = settle
 
-    def compiled(self, expression: Expression, level: int) -> models.Filter:
+    async def compiled(self, expression: Expression, level: int) -> models.Filter:
         if level > LEVELS:
             raise ValueError(
                 f"a filter is nested more than {LEVELS} deep, which no request to a Qdrant server "
@@ -64,18 +64,18 @@ class _Compiler:
             )
         match expression:
             case And(parts):
-                return models.Filter(must=[self.compiled(part, level + 1) for part in parts])
+                return models.Filter(must=[await self.compiled(part, level + 1) for part in parts])
             case Or(parts):
-                return _any([self.compiled(part, level + 1) for part in parts])
+                return _any([await self.compiled(part, level + 1) for part in parts])
             case Not(Not(part)):
-                return self.compiled(part, level)
+                return await self.compiled(part, level)
             case Not(part):
-                return models.Filter(must_not=[self.compiled(part, level + 1)])
+                return models.Filter(must_not=[await self.compiled(part, level + 1)])
             case Comparison():
-                return self._compared(expression)
+                return await self._compared(expression)
         raise TypeError(f"{expression!r} is no filter")
 
-    def _compared(self, comparison: Comparison) -> models.Filter:
+    async def _compared(self, comparison: Comparison) -> models.Filter:
         name, operator, value = key(comparison.field), comparison.operator, comparison.value
         if operator is Operator.EXISTS:
             return names_filter(comparison.field)
@@ -86,11 +86,11 @@ class _Compiler:
         if operator is Operator.IN and isinstance(value, tuple):
             return _any(_one_of(f"values.{name}", [canonical(item) for item in value]))
         if operator in STRICT and not isinstance(value, tuple):
-            return self._ordered(comparison, name, value)
+            return await self._ordered(comparison, name, value)
         room = "items" if operator is Operator.CONTAINS else "values"
         return models.Filter(must=[_equal(f"{room}.{name}", canonical(value))])
 
-    def _ordered(self, comparison: Comparison, name: str, value: Scalar) -> models.Filter:
+    async def _ordered(self, comparison: Comparison, name: str, value: Scalar) -> models.Filter:
         side = STRICT[comparison.operator]
         if isinstance(value, str):
             keys = [f"strings.{name}.{part}" for part in "0123"]
@@ -103,7 +103,8 @@ class _Compiler:
         same = [_range(k, gte=n, lte=n) for k, n in zip(keys, numbers, strict=True)]
         if vague:
             tied = models.Filter(must=[*same])
-            passing.append(models.HasIdCondition(has_id=[*self._settle(tied, comparison)]))
+            settled = await self._settle(tied, comparison)
+            passing.append(models.HasIdCondition(has_id=[*settled]))
         elif comparison.operator in OR_EQUAL:
             passing.append(models.Filter(must=[*same]))
         return _any(passing)

@@ -3,27 +3,23 @@
 Every request of this engine may be sent twice without harm, so that a lost answer costs nothing.
 """
 
-import json
+import asyncio
 import re
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
 
-from grpc import RpcError, StatusCode
-from qdrant_client import QdrantClient
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client import AsyncQdrantClient, QdrantClient
 
-from tercet.errors import (
-    IndexFormatError,
-    IndexNotFoundError,
-    IndexUnreachableError,
-    TercetIndexError,
-)
-from tercet.indexes.qdrant.address import API_KEY, Address
+from tercet.errors import IndexFormatError, TercetIndexError
+from tercet.indexes.qdrant.address import Address
+from tercet.indexes.qdrant.faults import Faults, may_pass, said
+from tercet.indexes.qdrant.loops import LoopClients
 
 Answer = TypeVar("Answer")
+Client = TypeVar("Client")
 
 FIRST_PAUSE = 0.1
 PAUSES = 6
@@ -33,26 +29,17 @@ known as dead."""
 OLDEST = (1, 16)
 """The first version of the server that this engine was tested with."""
 
-AGAIN = frozenset({429, 500, 502, 503, 504})
-"""Answers of a server that is overloaded, starting, or about to notice that a node is gone."""
-
-GRPC_AGAIN = frozenset(
-    {StatusCode.UNAVAILABLE, StatusCode.INTERNAL, StatusCode.RESOURCE_EXHAUSTED, StatusCode.ABORTED}
-)
-GRPC_STATUS = {
-    StatusCode.UNAUTHENTICATED: 401,
-    StatusCode.PERMISSION_DENIED: 403,
-    StatusCode.NOT_FOUND: 404,
-    StatusCode.ALREADY_EXISTS: 409,
-}
-Faults = (ResponseHandlingException, UnexpectedResponse, RpcError)
-
 
 class Connection:
     """Clients of the hosts of one cluster; the one that answered last is asked first."""
 
     def __init__(
-        self, address: Address, *, timeout: float, client: QdrantClient | None = None
+        self,
+        address: Address,
+        *,
+        timeout: float,
+        client: QdrantClient | None = None,
+        async_client: AsyncQdrantClient | None = None,
     ) -> None:
         """Take the hosts.
 
@@ -60,35 +47,50 @@ class Connection:
             address: Of the collection.
             timeout: Seconds for an answer, and for tries altogether.
             client: One that the caller made and closes; the hosts are then its own.
+            async_client: The same for event loops.
         """
         self.address = address
-        self._timeout = timeout
-        self._given = client
+        self.timeout = timeout
+        self._given, self._async_given = client, async_client
         self._clients: dict[str, QdrantClient] = {}
-        self._first = 0
+        self._loops = LoopClients(self._connect_in_loop)
+        self.first = 0
+        """Place of the host that is asked first: the one that answered last."""
         self._lock = threading.Lock()
         self._closed = False
 
     def call(self, action: Callable[[QdrantClient], Answer]) -> Answer:
         """Ask, again and elsewhere if need be.
 
+        Args:
+            action: One call of a client.
+
         Raises:
             IndexUnreachableError: No host answers.
             TercetIndexError: The server refuses, or the connection is closed.
         """
-        deadline = time.monotonic() + self._timeout
-        for attempt in range(PAUSES + 1):
-            place = self._first
+        tries = _Tries(self)
+        while True:
             try:
-                return action(self._client(place))
+                return action(self._client(tries.place))
             except Faults as error:
-                pause = FIRST_PAUSE * 2**attempt
-                late = time.monotonic() + pause > deadline
-                if attempt == PAUSES or late or not _may_pass(error):
-                    raise self._said(error) from error
-            self._first = (place + 1) % len(self.address.urls)
+                pause = tries.pause_after(error)
             time.sleep(pause)
-        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def acall(self, action: Callable[[QdrantClient], Answer]) -> Answer:
+        """`call` in an event loop; a call that is cancelled leaves its request to the server.
+
+        A client of the caller's own that has no twin for event loops is asked in a thread.
+        """
+        if self._given is not None and self._async_given is None:
+            return await asyncio.to_thread(self.call, action)
+        tries = _Tries(self)
+        while True:
+            try:
+                return await self._answer(action, tries.place)
+            except Faults as error:
+                pause = tries.pause_after(error)
+            await asyncio.sleep(pause)
 
     def check_open(self) -> None:
         """Refuse to go on after `close`.
@@ -118,6 +120,7 @@ class Connection:
         with self._lock:
             self._closed = True
             clients, self._clients = [*self._clients.values()], {}
+        self._loops.close()
         for client in clients:
             client.close()
 
@@ -131,64 +134,58 @@ class Connection:
                 self._clients[url] = self._connect(url)
             return self._clients[url]
 
+    async def _answer(self, action: Callable[[QdrantClient], Answer], place: int) -> Answer:
+        """What the asynchronous client of the running loop answers: its methods have one name."""
+        self.check_open()
+        client = self._async_given
+        if client is None:
+            client = await self._loops.get(self.address.urls[place % len(self.address.urls)])
+        return await cast("Awaitable[Answer]", action(cast("QdrantClient", client)))
+
     def _connect(self, url: str) -> QdrantClient:
+        return self._made(QdrantClient, url)
+
+    def _connect_in_loop(self, url: str) -> AsyncQdrantClient:
+        return self._made(AsyncQdrantClient, url)
+
+    def _made(self, kind: Callable[..., Client], url: str) -> Client:
         port = self.address.client.grpc
         with warnings.catch_warnings():
             # A key over plain HTTP was the caller's choice: the scheme is qdrant+https otherwise.
             warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
-            return QdrantClient(
+            return kind(
                 url=url,
                 api_key=self.address.api_key,
-                timeout=max(1, round(self._timeout)),
+                timeout=max(1, round(self.timeout)),
                 prefer_grpc=port is not None,
                 grpc_port=port or 6334,
                 check_compatibility=False,  # `check_version` is stricter
             )
 
-    def _said(self, error: Exception) -> TercetIndexError:
-        where, status = ", ".join(self.address.urls), status_of(error)
-        if status is None:
-            return IndexUnreachableError(
-                f"no Qdrant server answers at {where} ({_reason(error)}): is it running, and is "
-                "the address right?"
-            )
-        if status in (401, 403):
-            return TercetIndexError(
-                f"the Qdrant server at {where} refuses the API key: set {API_KEY} to the right one"
-            )
-        if status == 404:
-            return IndexNotFoundError(f"{_reason(error)} (asked at {where})")
-        return TercetIndexError(
-            f"the Qdrant server at {where} refused a request ({status}): {_reason(error)}"
-        )
 
+class _Tries:
+    """The tries of one request.
 
-def status_of(error: Exception) -> int | None:
-    """The HTTP status of what went wrong; None where no server answered."""
-    if isinstance(error, UnexpectedResponse):
-        return error.status_code
-    if isinstance(error, RpcError):
-        code = error.code()
-        return None if code in (StatusCode.UNAVAILABLE, None) else GRPC_STATUS.get(code, 400)
-    return None
+    Attributes:
+        place: Of the host that is asked.
+    """
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._deadline = time.monotonic() + connection.timeout
+        self._attempt = 0
+        self.place = connection.first
 
-def _may_pass(error: Exception) -> bool:
-    """Whether the same request may succeed later."""
-    if isinstance(error, RpcError):
-        return error.code() in GRPC_AGAIN
-    status = status_of(error)
-    return status is None or status in AGAIN
+    def pause_after(self, error: Exception) -> float:
+        """Seconds before the next try, which asks the next host.
 
-
-def _reason(error: Exception) -> str:
-    """What the server or the system said, in a line."""
-    if isinstance(error, UnexpectedResponse):
-        try:
-            return str(json.loads(error.content)["status"]["error"])
-        except (ValueError, TypeError, KeyError):
-            return error.content[:200].decode(errors="replace") or error.reason_phrase
-    if isinstance(error, RpcError):
-        return str(error.details())
-    source = getattr(error, "source", error)
-    return str(source) or type(source).__name__
+        Raises:
+            TercetIndexError: There is none.
+        """
+        pause = FIRST_PAUSE * float(2**self._attempt)
+        late = time.monotonic() + pause > self._deadline
+        if self._attempt == PAUSES or late or not may_pass(error):
+            raise said(error, self._connection.address.urls) from error
+        self._attempt += 1
+        self.place = self._connection.first = (self.place + 1) % len(self._connection.address.urls)
+        return pause

@@ -1,8 +1,9 @@
 """A plan as one batch of requests, and its answers as candidates.
 
 For each query there is one request a view: the plan's candidate lists as prefetches, and the exact
-score of their union in that view. On a cluster each shard brings lists of full depth, so the union
-holds at least the lists of the whole collection; the cut at the plan's depth is made here.
+score of their union in that view; where cells bring candidates for late interaction, these are
+compared in one request only. On a cluster each shard brings lists of full depth, so the union holds
+at least the lists of the whole collection; the cut at the plan's depth is made here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,9 @@ OVERSAMPLING = 3.0
 
 CELLS = "cells"
 """The sparse field of cells."""
+
+NAMES = ["id", CELLS]
+"""What an answer says of documents: whose they are, and of which centroids their cells."""
 
 CELL_CANDIDATES = 800
 """Documents at least that cells bring for late interaction."""
@@ -81,42 +85,67 @@ class Asking:
 
     @property
     def named(self) -> Representation:
-        """The view whose answer names documents: not every candidate has a sparse score."""
-        views = self.plan.views
-        return next((view for view in views if view is not SPARSE), views[0])
+        """The view whose answers name documents: not every candidate has a sparse score.
+
+        Late interaction where there is one, since it is asked for no more than is needed.
+        """
+        return next(view for view in (MULTI_VECTOR, DENSE, SPARSE) if view in self.plan.views)
 
     def limits(self, points: int) -> dict[Representation, int]:
         """How many candidates each list holds at first, of so many points in all."""
         return {view: min(d, points) + MARGIN for view, d in self.plan.candidates.items()}
 
     def requests(self, vectors: Vectors, limits: Limits) -> list[models.QueryRequest]:
-        """The requests for one query, one a view of the plan."""
+        """The requests for one query, at least one a view of the plan; `using` names the view."""
+        lists = {view: self._list(view, vectors[view], limit) for view, limit in limits.items()}
         if len(self.plan.views) == 1:
-            (view,) = self.plan.views
-            only = self._list(view, vectors[view], limits[view])
-            return [
-                models.QueryRequest(
-                    prefetch=only.prefetch,
-                    query=only.query,
-                    using=only.using,
-                    filter=only.filter,
-                    params=only.params,
-                    limit=only.limit,
-                    with_payload=["id"],
-                )
-            ]
-        lists = [self._list(view, vectors[view], limit) for view, limit in limits.items()]
-        return [
-            models.QueryRequest(
-                prefetch=lists,
-                query=vectors[view],
-                using=view.value,
-                params=EXACTLY,
-                limit=self.shards * sum(limits.values()),
-                with_payload=["id"] if view is self.named else False,
-            )
-            for view in self.plan.views
-        ]
+            return [_alone(found) for found in lists.values()]
+        if MULTI_VECTOR in lists and self._near_by(limits) and self.cells is not None:
+            return self._through_cells(lists, vectors, limits)
+        return [self._scored(view, [*lists.values()], vectors, limits) for view in self.plan.views]
+
+    def _through_cells(
+        self, lists: Mapping[Representation, models.Prefetch], vectors: Vectors, limits: Limits
+    ) -> list[models.QueryRequest]:
+        """The requests where cells bring candidates for late interaction.
+
+        Comparing these is what costs, so it is done once, for that view's own list. The other views
+        score all of them, as nothing else tells which will be in the list.
+        """
+        late = lists[MULTI_VECTOR]
+        brought = late.prefetch if isinstance(late.prefetch, list) else []
+        rest = [found for view, found in lists.items() if view is not MULTI_VECTOR]
+        more = {**limits, MULTI_VECTOR: self._near_by(limits) + limits[MULTI_VECTOR]}
+        requests = [_alone(late)]
+        for view in self.plan.views:
+            if view is not MULTI_VECTOR:
+                requests.append(self._scored(view, [*rest, *brought], vectors, more))
+            elif rest:
+                requests.append(self._scored(view, rest, vectors, limits))
+        return requests
+
+    def _scored(
+        self,
+        view: Representation,
+        lists: Sequence[models.Prefetch],
+        vectors: Vectors,
+        limits: Limits,
+    ) -> models.QueryRequest:
+        """The exact scores in a view of all that some lists bring."""
+        return models.QueryRequest(
+            prefetch=[*lists],
+            query=vectors[view],
+            using=view.value,
+            params=EXACTLY,
+            limit=self.shards * sum(limits.values()),
+            with_payload=NAMES if view is self.named else False,
+        )
+
+    def _near_by(self, limits: Limits) -> int:
+        """How many documents cells bring; 0 where all are compared."""
+        if self.exact or self.cells is None:
+            return 0
+        return max(CELL_CANDIDATES, CELL_FACTOR * limits[MULTI_VECTOR])
 
     def _list(self, view: Representation, vector: Any, limit: int) -> models.Prefetch:
         """The candidate list of one view."""
@@ -133,11 +162,24 @@ class Asking:
             query=self.cells.of_query(vector),
             using=CELLS,
             filter=self.condition,
-            limit=max(CELL_CANDIDATES, CELL_FACTOR * limit),
+            limit=self._near_by({view: limit}),
         )
         conditions = [c for c in (self.condition, self.cells.lacking) if c is not None]
         others = found.model_copy(update={"filter": models.Filter(must=[*conditions])})
         return found.model_copy(update={"filter": None, "prefetch": [near, others]})
+
+
+def _alone(found: models.Prefetch) -> models.QueryRequest:
+    """A list as a request of its own."""
+    return models.QueryRequest(
+        prefetch=found.prefetch,
+        query=found.query,
+        using=found.using,
+        filter=found.filter,
+        params=found.params,
+        limit=found.limit,
+        with_payload=NAMES,
+    )
 
 
 def _approximately(limit: int) -> models.SearchParams:
@@ -155,24 +197,35 @@ class Found:
     Attributes:
         ids: Document ids by point.
         scores: Scores of each view by point.
+        cells: Keys of the centroids that the documents name.
     """
 
     ids: Mapping[str, str]
     scores: Mapping[Representation, Mapping[str, float]]
+    cells: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, asking: Asking, answers: Sequence[QueryResponse]) -> "Found":
-        """The points of one query's answers, one answer a view."""
-        by_view = dict(zip(asking.plan.views, answers, strict=True))
-        ids = {str(p.id): (p.payload or {})["id"] for p in by_view[asking.named].points}
-        scores = {
-            view: {str(point.id): point.score for point in answer.points}
-            for view, answer in by_view.items()
-        }
+    def of(
+        cls,
+        asking: Asking,
+        requests: Sequence[models.QueryRequest],
+        answers: Sequence[QueryResponse],
+    ) -> "Found":
+        """The points of one query's answers."""
+        ids: dict[str, str] = {}
+        cells: set[str] = set()
+        scores: dict[Representation, dict[str, float]] = {view: {} for view in asking.plan.views}
+        for request, answer in zip(requests, answers, strict=True):
+            view = Representation(str(request.using))
+            scores[view] |= {str(point.id): point.score for point in answer.points}
+            if request.with_payload:
+                named = {str(point.id): point.payload or {} for point in answer.points}
+                ids |= {point: payload["id"] for point, payload in named.items()}
+                cells.update(payload[CELLS] for payload in named.values() if CELLS in payload)
         # A point that another client removed between two requests has no score in one of them.
         whole = [ids.keys() & scores[view].keys() for view in scores if view is not SPARSE]
         kept = set(ids).intersection(*whole)
-        return cls({point: ids[point] for point in kept}, scores)
+        return cls({point: ids[point] for point in kept}, scores, frozenset(cells))
 
     def ranked(self, view: Representation) -> list[tuple[float, str]]:
         """Scores and points of a view, best first, ties by id.

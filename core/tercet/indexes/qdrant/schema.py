@@ -13,7 +13,8 @@ from tercet.embeddings import EncoderSpec, Representation
 from tercet.errors import IndexFormatError
 from tercet.indexes.checks import Dimensions
 from tercet.indexes.qdrant.address import CollectionOptions
-from tercet.indexes.qdrant.connection import Connection, Faults, status_of
+from tercet.indexes.qdrant.connection import Connection
+from tercet.indexes.qdrant.faults import Faults, status_of
 from tercet.indexes.qdrant.fields import key
 from tercet.indexes.qdrant.points import NAMESPACE
 from tercet.indexes.qdrant.requests import CELLS

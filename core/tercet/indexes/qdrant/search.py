@@ -1,6 +1,6 @@
-"""Search on the server: batches of requests, scores of given documents, filters, documents."""
+"""What is asked of a collection, as coroutines: candidates, scores, filters, documents."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import methodcaller
@@ -18,7 +18,7 @@ from tercet.filters import Comparison, Expression, fields_of
 from tercet.fusion import Candidates
 from tercet.indexes.checks import warn_of_unknown
 from tercet.indexes.qdrant.conditions import compile_filter, names_filter
-from tercet.indexes.qdrant.connection import Connection
+from tercet.indexes.qdrant.lines import Line
 from tercet.indexes.qdrant.oversized import check_queries
 from tercet.indexes.qdrant.points import DOCUMENT, document_of, points_of, vectors_of
 from tercet.indexes.qdrant.requests import EXACTLY, Asking, Found, Limits, Lookup, Vectors
@@ -37,52 +37,53 @@ DEEP = 10_000
 """Lists may be so deep without asking how many documents there are."""
 
 Scores = NDArray[np.float32]
+Place = models.ExtendedPointId | None
 
 
-@dataclass(frozen=True, slots=True)
-class QdrantReader:
+@dataclass(slots=True)
+class Search:
     """A look at a collection; what others write meanwhile may be in it or not.
 
     Attributes:
-        connection: To the server.
+        line: To the server.
+        name: Of the collection.
         shards: Parts of the collection; 0 where there is none yet.
         known: Fields that some document had, so that nobody need ask again.
         cells: Bring candidates for late interaction.
+        seen: Keys of the centroids that found documents name.
     """
 
-    connection: Connection
+    line: Line
+    name: str
     shards: int
     known: set[str] = field(default_factory=set)
     cells: Lookup | None = None
+    seen: set[str] = field(default_factory=set)
 
-    @property
-    def _name(self) -> str:
-        return self.connection.address.collection
-
-    def collect(
+    async def collect(
         self, queries: Embeddings, plan: Plan, *, filter: Expression | None, exact: bool
     ) -> list[Candidates]:
         """The union of the plan's candidate lists for each query, scored in all its views."""
         check_queries(queries)
-        asking = Asking(plan, self.condition(filter), exact, self.shards, self.cells)
+        asking = Asking(plan, await self.condition(filter), exact, self.shards, self.cells)
         if not self.shards:
             return [
                 Found({}, {v: {} for v in plan.views}).candidates(plan) for _ in range(len(queries))
             ]
         vectors = vectors_of(queries, plan.views)
         deep = max(plan.candidates.values()) > DEEP
-        points = self.count(None) if deep else DEEP
+        points = await self.count(None) if deep else DEEP
         found: list[Candidates] = []
         for start in range(0, len(vectors), QUERIES_AT_ONCE):
-            found += self._collect(asking, vectors[start : start + QUERIES_AT_ONCE], points)
+            found += await self._collect(asking, vectors[start : start + QUERIES_AT_ONCE], points)
         return found
 
-    def score(
+    async def score(
         self, queries: Embeddings, views: Sequence[Representation], ids: Sequence[str]
     ) -> dict[Representation, Scores]:
         """Exact scores of given documents, [M, N] a view."""
         points = points_of(ids)
-        there = self.stored([*points]) if points else {}
+        there = await self.stored([*points]) if points else {}
         missing = [id_ for id_ in ids if id_ not in {points[point] for point in there}]
         if missing:
             raise missing_documents(missing, ids)
@@ -90,102 +91,107 @@ class QdrantReader:
         vectors = vectors_of(queries, views)
         scores = {view: np.zeros((len(queries), len(ids)), dtype=np.float32) for view in views}
         for n, query in enumerate(vectors):
-            found = self._scores(query, [*points])
+            found = await self._scores(query, [*points])
             for view, by_point in found.items():
                 scores[view][n] = [by_point.get(place[id_], 0.0) for id_ in ids]
         return scores
 
-    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
+    async def documents(self, ids: Sequence[str]) -> dict[str, Document]:
         """The documents found, by id."""
         points = points_of(ids)
         return {
             points[str(record.id)]: document_of(record.payload or {})
-            for record in self.records([*points], payload=DOCUMENT)
+            for record in await self.records([*points], payload=DOCUMENT)
         }
 
-    def records(
+    async def records(
         self, points: Sequence[str], *, payload: Sequence[str] = (), vectors: bool = False
-    ) -> Iterator[models.Record]:
+    ) -> list[models.Record]:
         """The points that are there."""
         if not self.shards:
-            return
-        at_once = DOCUMENTS_AT_ONCE if vectors or "text" in payload else POINTS_AT_ONCE
+            return []
+        found: list[models.Record] = []
+        at_once = _at_once(payload, vectors=vectors)
         for start in range(0, len(points), at_once):
             some = [*points[start : start + at_once]]
-            yield from self._retrieve(some, [*payload] or False, vectors=vectors)
+            found += await self._retrieve(some, [*payload] or False, vectors=vectors)
+        return found
 
-    def stored(self, points: Sequence[str]) -> dict[str, str]:
+    async def stored(self, points: Sequence[str]) -> dict[str, str]:
         """Content hashes of the points that are there, by point."""
         return {
             str(record.id): (record.payload or {}).get("content", "")
-            for record in self.records(points, payload=["content"])
+            for record in await self.records(points, payload=["content"])
         }
 
-    def scroll(
+    async def page(
         self,
         condition: models.Filter | None,
+        after: Place,
         *,
         payload: Sequence[str],
         vectors: bool = False,
-    ) -> Iterator[list[models.Record]]:
-        """The points that pass, page by page."""
-        at_once = DOCUMENTS_AT_ONCE if vectors or "text" in payload else POINTS_AT_ONCE
-        after: models.ExtendedPointId | None = None
-        while self.shards:
-            asked = methodcaller(
-                "scroll",
-                collection_name=self._name,
-                scroll_filter=condition,
-                limit=at_once,
-                offset=after,
-                with_payload=[*payload],
-                with_vectors=vectors,
-            )
-            page, after = self.connection.call(asked)
-            if page:
-                yield page
-            if after is None:
-                return
+    ) -> tuple[list[models.Record], Place]:
+        """Some of the points that pass, and where the next page begins; None is the end."""
+        if not self.shards:
+            return [], None
+        asked = methodcaller(
+            "scroll",
+            collection_name=self.name,
+            scroll_filter=condition,
+            limit=_at_once(payload, vectors=vectors),
+            offset=after,
+            with_payload=[*payload],
+            with_vectors=vectors,
+        )
+        found: tuple[list[models.Record], Place] = await self.line.call(asked)
+        return found
 
-    def count(self, condition: models.Filter | None) -> int:
+    async def count(self, condition: models.Filter | None) -> int:
         """How many points pass."""
         if not self.shards:
             return 0
-        return self.connection.call(
-            lambda client: client.count(self._name, count_filter=condition, exact=True).count
+        found = await self.line.call(
+            lambda client: client.count(self.name, count_filter=condition, exact=True)
         )
+        return found.count
 
-    def condition(self, expression: Expression | None) -> models.Filter | None:
+    async def condition(self, expression: Expression | None) -> models.Filter | None:
         """The filter of a server; warns of fields that no document has."""
         if expression is None:
             return None
-        self._warn_of_unknown_fields(expression)
-        return compile_filter(expression, self._settled)
+        await self._warn_of_unknown_fields(expression)
+        return await compile_filter(expression, self._settled)
 
-    def _settled(self, condition: models.Filter, comparison: Comparison) -> list[str]:
+    async def _settled(self, condition: models.Filter, comparison: Comparison) -> list[str]:
         """Points of a filter whose documents pass a comparison, looked at one by one."""
-        found = []
-        for page in self.scroll(condition, payload=DOCUMENT):
+        found: list[str] = []
+        after: Place = None
+        while True:
+            page, after = await self.page(condition, after, payload=DOCUMENT)
             for record in page:
                 document = document_of(record.payload or {})
                 if matches(comparison, document.metadata, parent=document.parent):
                     found.append(str(record.id))
-        return found
+            if after is None:
+                return found
 
-    def _warn_of_unknown_fields(self, expression: Expression) -> None:
+    async def _warn_of_unknown_fields(self, expression: Expression) -> None:
         for name in fields_of(expression):
-            if name not in self.known and self.count(names_filter(name)):
+            if name not in self.known and await self.count(names_filter(name)):
                 self.known.add(name)
         unknown = [name for name in fields_of(expression) if name not in self.known]
-        if unknown and self.count(None):
+        if unknown and await self.count(None):
             warn_of_unknown(unknown)
 
-    def _collect(self, asking: Asking, vectors: Sequence[Vectors], points: int) -> list[Candidates]:
+    async def _collect(
+        self, asking: Asking, vectors: Sequence[Vectors], points: int
+    ) -> list[Candidates]:
         """Candidates for a few queries; lists that end in a tie are asked for once more, deeper."""
         limits: list[Limits] = [asking.limits(points)] * len(vectors)
         found: dict[int, Found] = {}
         while open_ := [n for n in range(len(vectors)) if n not in found]:
-            answers = self._ask(asking, [(vectors[n], limits[n]) for n in open_])
+            answers = await self._ask(asking, [(vectors[n], limits[n]) for n in open_])
             for n, answer in zip(open_, answers, strict=True):
                 unsettled = answer.unsettled(asking, limits[n])
                 if unsettled:
@@ -193,27 +199,27 @@ class QdrantReader:
                     limits[n] = {**limits[n], **doubled}
                 else:
                     found[n] = answer
+        self.seen.update(*(answer.cells for answer in found.values()))
         return [found[n].candidates(asking.plan) for n in range(len(vectors))]
 
-    def _ask(self, asking: Asking, queries: Sequence[tuple[Vectors, Limits]]) -> list[Found]:
-        requests = [r for vectors, limits in queries for r in asking.requests(vectors, limits)]
-        answers = iter(self._answers(requests))
-        views = len(asking.plan.views)
-        return [Found.of(asking, [*islice(answers, views)]) for _ in queries]
+    async def _ask(self, asking: Asking, queries: Sequence[tuple[Vectors, Limits]]) -> list[Found]:
+        asked = [asking.requests(vectors, limits) for vectors, limits in queries]
+        answers = iter(await self._answers([request for some in asked for request in some]))
+        return [Found.of(asking, some, [*islice(answers, len(some))]) for some in asked]
 
-    def _answers(self, requests: Sequence[models.QueryRequest]) -> list[QueryResponse]:
-        return self.connection.call(lambda client: client.query_batch_points(self._name, requests))
+    async def _answers(self, requests: Sequence[models.QueryRequest]) -> list[QueryResponse]:
+        return await self.line.call(lambda client: client.query_batch_points(self.name, requests))
 
-    def _retrieve(
+    async def _retrieve(
         self, points: Sequence[str], payload: Literal[False] | list[str], *, vectors: bool
     ) -> list[models.Record]:
-        return self.connection.call(
+        return await self.line.call(
             lambda client: client.retrieve(
-                self._name, [*points], with_payload=payload, with_vectors=vectors
+                self.name, [*points], with_payload=payload, with_vectors=vectors
             )
         )
 
-    def _scores(
+    async def _scores(
         self, query: Vectors, points: Sequence[str]
     ) -> dict[Representation, dict[str, float]]:
         found: dict[Representation, dict[str, float]] = {view: {} for view in query}
@@ -226,7 +232,7 @@ class QdrantReader:
                 )
                 for view, vector in query.items()
             ]
-            for view, answer in zip(query, self._answers(requests), strict=True):
+            for view, answer in zip(query, await self._answers(requests), strict=True):
                 found[view].update({str(point.id): point.score for point in answer.points})
         return found
 
@@ -237,3 +243,8 @@ def missing_documents(missing: Sequence[str], asked: Sequence[str]) -> LookupErr
         f"{len(missing)} of {len(asked)} documents are not in the index; the first is "
         f"{missing[0]!r}"
     )
+
+
+def _at_once(payload: Sequence[str], *, vectors: bool) -> int:
+    """Points of an answer that brings so much of each."""
+    return DOCUMENTS_AT_ONCE if vectors or "text" in payload else POINTS_AT_ONCE
