@@ -1,7 +1,7 @@
 """The stages of the papers beside M3's: each runs, learns, and leaves a model that opens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from tercet.training.examples import Example
 from tercet.training.model import TrainingModel
 from tercet.training.opening import open_model
 from tercet.training.optimisation import Optimisation
+from tercet.training.recipe import read_recipe
 from tercet.training.saving import save_model
 from tercet.training.stages.extend_positions import ExtendPositions
 from tercet.training.stages.heads import AddHeads
@@ -148,6 +149,25 @@ def test_n_way_learns_the_teachers_order(tmp_path: Path, context: Context) -> No
     )
     NWay(batching=SMALL, optimisation=optimisation).run(model, Given(given), context)  # type: ignore[arg-type]
     assert agreement(model, given) > before
+
+
+def test_a_table_that_changes_one_number_leaves_the_papers_others(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        """
+        [model]
+        source = "tercet/mini"
+        [[stages]]
+        kind = "n_way"
+        optimisation = { steps = 7 }
+        [[stages]]
+        kind = "triplets"
+        widths = { heads = "tied" }
+        """
+    )
+    n_way, triplets = (entry.stage for entry in read_recipe(recipe).stages)
+    assert n_way == NWay(optimisation=replace(NWay().optimisation, steps=7))
+    assert triplets == Triplets(widths=Widths((64, 96, 128, 256, 512, 768), heads="tied"))
 
 
 def test_the_papers_settings_are_the_defaults() -> None:

@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -19,7 +19,12 @@ NUMBERS: dict[type, tuple[type, ...]] = {float: (int, float), int: (int,)}
 
 
 def read_table(
-    kind: type[Record], table: Mapping[str, object], *, where: str, base: Path = HERE
+    kind: type[Record],
+    table: Mapping[str, object],
+    *,
+    where: str,
+    base: Path = HERE,
+    default: Record | None = None,
 ) -> Record:
     """A table as a record of its kind.
 
@@ -28,6 +33,7 @@ def read_table(
         table: What was written.
         where: The table's name, for messages.
         base: What relative paths are relative to.
+        default: Has the value of every key that was not written; None for the kind's own defaults.
 
     Raises:
         RecipeError: A key is unknown, lacks, or has a value that does not fit.
@@ -37,12 +43,15 @@ def read_table(
         if key not in known:
             raise RecipeError(f"[{where}] has no key {key!r}{nearest(key, known)}")
     lacking = [name for name, field in known.items() if _required(field) and name not in table]
-    if lacking:
+    if lacking and default is None:
         raise RecipeError(f"[{where}] lacks {', '.join(map(repr, lacking))}")
     hints = typing.get_type_hints(kind)
-    given = {key: _value(hints[key], value, f"{where}.{key}", base) for key, value in table.items()}
+    given = {
+        key: _value(hints[key], value, f"{where}.{key}", base, _default(known[key]))
+        for key, value in table.items()
+    }
     try:
-        return kind(**given)
+        return kind(**given) if default is None else replace(default, **given)  # type: ignore[type-var]
     except ValueError as error:
         raise RecipeError(f"[{where}]: {error}") from error
 
@@ -51,7 +60,14 @@ def _required(field: Field[Any]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-def _value(hint: Any, value: object, where: str, base: Path) -> Any:
+def _default(field: Field[Any]) -> Any:
+    """What a field has where nothing is written; None where something must be."""
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return None if field.default is MISSING else field.default
+
+
+def _value(hint: Any, value: object, where: str, base: Path, default: Any = None) -> Any:
     """A value as its field has it.
 
     Raises:
@@ -73,7 +89,7 @@ def _value(hint: Any, value: object, where: str, base: Path) -> Any:
     if is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
             raise RecipeError(f"{where} is {value!r}; a table belongs there")
-        return read_table(hint, value, where=where, base=base)
+        return read_table(hint, value, where=where, base=base, default=default)
     return _plain(hint, value, where, base)
 
 
