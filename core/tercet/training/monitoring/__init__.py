@@ -1,0 +1,1 @@
+"""Following a training run: nDCG@10 as it goes, a log, plots, and the model's card."""
