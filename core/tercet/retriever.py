@@ -1,12 +1,11 @@
 """The retriever: an encoder and an index, from documents in to ranked documents out."""
 
-import asyncio
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from operator import length_hint
 from os import PathLike
 from typing import NoReturn, Self, Unpack
@@ -25,7 +24,7 @@ from tercet.indexes.checks import (
     check_document_options,
     check_encoder,
 )
-from tercet.indexes.ingest import Ingest
+from tercet.indexes.ingest import aingest, ingest
 from tercet.plans import DEFAULT_PLANS, Plan, resolve_plan
 from tercet.progress import progress
 from tercet.ranking import Ranking
@@ -136,12 +135,9 @@ class Retriever:
         """
         check_document_options(self.encoder.spec, self.index.spec)
         total = length_hint(documents) or None
+        encode = partial(encode_in_parts, self.encoder, TextRole.DOCUMENTS)
         with progress("indexing", total=total, show=show_progress) as bar:
-            ingest = Ingest(self.index, bar, vectors)
-            for batch in ingest.batches(documents):
-                texts = [document.content for document in batch]
-                ingest.commit(batch, encode_in_parts(self.encoder, TextRole.DOCUMENTS, texts))
-            return ingest.finish()
+            return ingest(self.index, documents, encode, bar, vectors)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents of these ids; how many there were."""
@@ -209,17 +205,11 @@ class Retriever:
             ValueError: k or fetch_k below 1, a diversity not between 0 and 1.
             MissingViewError: The index has no dense view, or lacks one of the plan.
         """
-        check_k(k)
-        check_k(fetch_k, name="fetch_k")
-        if Representation.DENSE not in self.index.representations:
-            raise MissingViewError("diversity is measured on the dense view, which the index lacks")
-        resolved = self._plan(plan)
+        resolved = self._plan_of_diverse(plan, k, fetch_k)
         queries = self._views(query, resolved, embeddings, Representation.DENSE)
         found = self.index.search(queries, k=max(k, fetch_k), plan=resolved, filter=filter)[0]
-        stored = self.index.embeddings([hit.document.id for hit in found]).dense
-        if queries.dense is None or stored is None:
-            raise MissingViewError("diversity needs dense vectors of the query and the documents")
-        return diversified(found, queries.dense, stored, k=k, diversity=diversity)
+        stored = self.index.embeddings([hit.document.id for hit in found])
+        return _diversified(found, queries, stored, k=k, diversity=diversity)
 
     def relevance(self, hits: Ranking, *, plan: str | Plan | None = None) -> list[float]:
         """The scores of hits between 0 and 1: where they lie between the bounds of their plan.
@@ -251,19 +241,27 @@ class Retriever:
         return overlaid(self.encoder.encode_queries([query]), given)
 
     async def _aviews(
-        self, query: str, plan: str | Plan | None, given: Embeddings | None, *more: Representation
+        self, query: str, plan: Plan, given: Embeddings | None, *more: Representation
     ) -> Embeddings:
         """What `_views` gives, encoded by the one worker."""
         check_query(query)
-        if given is not None and suffices(given, {*self._plan(plan).views, *more}):
+        if given is not None and suffices(given, {*plan.views, *more}):
             return given
         return overlaid(await self._served.aencode_queries([query]), given)
+
+    def _plan_of_diverse(self, plan: str | Plan | None, k: int, fetch_k: int) -> Plan:
+        check_k(k)
+        check_k(fetch_k, name="fetch_k")
+        if Representation.DENSE not in self.index.representations:
+            raise MissingViewError("diversity is measured on the dense view, which the index lacks")
+        return self._plan(plan)
 
     @cached_property
     def _served(self) -> Serving | SharedEncoder:
         """The encoder with asynchronous methods."""
         return served(self.encoder)
 
+    @traced("tercet.add")
     async def aadd(
         self,
         documents: Iterable[Document],
@@ -272,15 +270,17 @@ class Retriever:
         show_progress: bool = False,
     ) -> AddReport:
         """`add`, without blocking the event loop."""
-        twin = Retriever(self._served, self.index)
-        return await asyncio.to_thread(
-            twin.add, documents, vectors=vectors, show_progress=show_progress
-        )
+        check_document_options(self.encoder.spec, self.index.spec)
+        total = length_hint(documents) or None
+        encode = partial(encode_in_parts, self._served, TextRole.DOCUMENTS)
+        with progress("indexing", total=total, show=show_progress) as bar:
+            return await aingest(self.index, documents, encode, bar, vectors)
 
     async def adelete(self, ids: Sequence[str]) -> int:
         """`delete`, without blocking the event loop."""
-        return await asyncio.to_thread(self.delete, ids)
+        return await self.index.adelete(ids)
 
+    @traced("tercet.retrieve")
     async def aretrieve(
         self,
         query: str,
@@ -293,11 +293,12 @@ class Retriever:
     ) -> Ranking:
         """`retrieve`, without blocking the event loop."""
         check_k(k)
-        views = await self._aviews(query, plan, embeddings)
-        return await asyncio.to_thread(
-            self.retrieve, query, k=k, plan=plan, filter=filter, embeddings=views, exact=exact
-        )
+        resolved = self._plan(plan)
+        queries = await self._aviews(query, resolved, embeddings)
+        found = await self.index.asearch(queries, k=k, plan=resolved, filter=filter, exact=exact)
+        return found[0]
 
+    @traced("tercet.retrieve_diverse")
     async def aretrieve_diverse(
         self,
         query: str,
@@ -310,18 +311,12 @@ class Retriever:
         embeddings: Embeddings | None = None,
     ) -> Ranking:
         """`retrieve_diverse`, without blocking the event loop."""
-        check_k(k)
-        views = await self._aviews(query, plan, embeddings, Representation.DENSE)
-        return await asyncio.to_thread(
-            self.retrieve_diverse,
-            query,
-            k=k,
-            fetch_k=fetch_k,
-            diversity=diversity,
-            plan=plan,
-            filter=filter,
-            embeddings=views,
-        )
+        resolved = self._plan_of_diverse(plan, k, fetch_k)
+        queries = await self._aviews(query, resolved, embeddings, Representation.DENSE)
+        most = max(k, fetch_k)
+        found = await self.index.asearch(queries, k=most, plan=resolved, filter=filter)
+        stored = await self.index.aembeddings([hit.document.id for hit in found[0]])
+        return _diversified(found[0], queries, stored, k=k, diversity=diversity)
 
     def close(self) -> None:
         """Close the index."""
@@ -344,3 +339,11 @@ class Retriever:
 
     def __repr__(self) -> str:
         return f"Retriever({self.encoder!r}, {self.index!r})"
+
+
+def _diversified(
+    found: Ranking, queries: Embeddings, stored: Embeddings, *, k: int, diversity: float
+) -> Ranking:
+    if queries.dense is None or stored.dense is None:
+        raise MissingViewError("diversity needs dense vectors of the query and the documents")
+    return diversified(found, queries.dense, stored.dense, k=k, diversity=diversity)

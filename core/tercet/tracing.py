@@ -1,9 +1,11 @@
 """Spans for OpenTelemetry where it is installed; nothing where it is not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -20,22 +22,38 @@ def traced(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """
 
     def decorate(method: Callable[P, T]) -> Callable[P, T]:
+        if iscoroutinefunction(method):
+            return _traced_coroutine(name, method)
+
         @wraps(method)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            tracer = _tracer()
-            if tracer is None:
-                return method(*args, **kwargs)
-            said = {
-                option: value
-                for option in OPTIONS
-                if isinstance(value := kwargs.get(option), str | int)
-            }
-            with tracer.start_as_current_span(name, attributes=said):
+            with _span(name, kwargs):
                 return method(*args, **kwargs)
 
         return call
 
     return decorate
+
+
+def _traced_coroutine(name: str, method: Callable[P, Any]) -> Callable[P, Any]:
+    @wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+        with _span(name, kwargs):
+            return await method(*args, **kwargs)
+
+    return call
+
+
+def _span(name: str, given: Mapping[str, object]) -> AbstractContextManager[object]:
+    """A span with the options of a call; nothing without OpenTelemetry."""
+    tracer = _tracer()
+    if tracer is None:
+        return nullcontext()
+    said = {
+        option: value for option in OPTIONS if isinstance(value := given.get(option), str | int)
+    }
+    span: AbstractContextManager[object] = tracer.start_as_current_span(name, attributes=said)
+    return span
 
 
 @cache
