@@ -1,6 +1,7 @@
 """Real Qdrant servers for tests: on loopback, in a temporary folder, telemetry off."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -115,6 +116,17 @@ class QdrantServer:
                 f"http://{self.host}/collections/{name}", method="DELETE"
             )
             urllib.request.urlopen(asked, timeout=START_SECONDS).close()  # noqa: S310
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """It takes connections, and does not answer."""
+        if self._process is None:
+            raise RuntimeError("it does not run")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Kill it as a power cut would."""

@@ -1,5 +1,6 @@
 """What the Qdrant engine does beyond the contract, on a real server."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -228,6 +229,25 @@ def test_a_server_that_is_not_there_is_said() -> None:
         Index.open(f"qdrant://127.0.0.1:{port}/books?grpc={port}", timeout=0.2)
 
 
+@pytest.mark.parametrize("options", ["", "?grpc={grpc}"])
+async def test_a_server_that_does_not_answer_is_given_up_after_the_timeout(
+    qdrant_server: QdrantServer, qdrant_address: Address, options: str
+) -> None:
+    address = qdrant_address() + options.format(grpc=qdrant_server.grpc)
+    queries, docs = ENCODER.encode_queries(["cat"]), documents(3)
+    with Index.open(address, spec=ENCODER.spec, timeout=1) as index:
+        index.add(docs, encoded(docs))
+        with qdrant_server.paused():
+            with pytest.raises(IndexUnreachableError, match="no Qdrant server answers"):
+                index.search(queries)
+            with pytest.raises(IndexUnreachableError, match="no Qdrant server answers"):
+                await index.asearch(queries)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await index.asearch(queries)
+        assert len((await index.asearch(queries))[0]) == 3
+
+
 def test_another_host_is_asked_where_one_does_not_answer(
     qdrant_server: QdrantServer, qdrant_address: Address
 ) -> None:
@@ -247,6 +267,7 @@ class Faulty(BaseHTTPRequestHandler):
         self.send_response(self.status)
         body = f'{{"title": "qdrant", "version": "{self.version_told}"}}'.encode()
         self.send_header("Content-Type", "application/json")
+        self.send_header("Retry-After", "1")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -256,7 +277,8 @@ class Faulty(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(200, "version 1.15.9; 1.16 is the oldest"), (503, r"\(503\)")]
+    ("status", "said"),
+    [(200, "version 1.15.9; 1.16 is the oldest"), (503, r"\(503\)"), (429, r"\(429\)")],
 )
 def test_an_old_or_overloaded_server_is_said(status: int, said: str) -> None:
     handler = type("Handler", (Faulty,), {"status": status})
