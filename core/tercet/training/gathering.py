@@ -1,20 +1,30 @@
 """Embeddings of all devices as one batch, with gradients back to the device that made them."""
 
+import os
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 from torch.nn.functional import pad
 
+from tercet.errors import require
 from tercet.training.batching import Share
 from tercet.training.model import LexicalWeights, TokenVectors, Views
 
 
 def share() -> Share:
-    """Which part of every batch this process reads."""
-    if not distributed.is_initialized():
+    """Which part of every batch this process reads; joins the others if there are some."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Share()
+    if not distributed.is_initialized():
+        require("accelerate", extra="train").PartialState(cpu=not torch.accelerator.is_available())
     return Share(distributed.get_world_size(), distributed.get_rank())
+
+
+def wait() -> None:
+    """Until all devices are here."""
+    if share().devices > 1:
+        distributed.barrier()
 
 
 def gather_views(views: Views) -> Views:

@@ -24,7 +24,7 @@ from tercet.training.batching import Batches
 from tercet.training.checkpoints import WRITING, last_checkpoint, publish
 from tercet.training.context import Context
 from tercet.training.following import Bar, Interruption
-from tercet.training.gathering import share
+from tercet.training.gathering import share, wait
 from tercet.training.low_rank import merge_adapters
 from tercet.training.model import TrainingModel
 from tercet.training.optimisation import Optimisation, Trained, choose_trained
@@ -127,6 +127,7 @@ def arguments(optimisation: Optimisation, *, steps: int, context: Context) -> Tr
         logging_steps=optimisation.log_every,
         logging_nan_inf_filter=False,
         report_to="none",
+        use_cpu=not torch.accelerator.is_available(),
         seed=context.seed,
         disable_tqdm=True,  # its bar prints on stdout, which belongs to results
         remove_unused_columns=False,
@@ -231,7 +232,7 @@ class RecipeTrainer(Trainer):
         alone = self.args.should_save
         if alone:
             shutil.rmtree(self._folder / WRITING, ignore_errors=True)
-        _wait()
+        wait()
         self.average_weights()
         try:
             super()._save_checkpoint(model, trial)
@@ -241,7 +242,7 @@ class RecipeTrainer(Trainer):
                 f"the checkpoint of step {self.state.global_step} could not be written: {error}; "
                 f"{self._kept()}"
             ) from error
-        _wait()
+        wait()
         if alone:
             publish(self._folder, self.state.global_step, keep=self._keep)
 
@@ -256,9 +257,3 @@ class RecipeTrainer(Trainer):
 def _alone(items: list[Any]) -> dict[str, Any]:
     """The one item of a list, under the name that the trainer hands on."""
     return {"batch": items[0]}
-
-
-def _wait() -> None:
-    """Until all devices are here."""
-    if share().devices > 1:
-        distributed.barrier()
