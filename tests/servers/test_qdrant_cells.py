@@ -1,6 +1,7 @@
 """Late interaction through cells, on a real server."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ from qdrant_client import QdrantClient, models
 from qdrant_servers import QdrantServer
 
 from tercet.documents import Document
-from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation
+from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation, SparseVectors
 from tercet.indexes.base import Index
 from tercet.indexes.qdrant import collection as engine
 from tercet.indexes.qdrant.cells import Cells
+from tercet.plans import Plan
 
 SPEC = EncoderSpec(
     family="own",
@@ -120,6 +122,75 @@ def test_cells_of_other_centroids_are_not_trusted(
     client.set_payload(about, {"key": "other"}, points=[point.id], wait=True)
     with Index.open(where) as second:
         assert recall(second, embedded(10, seed=5)) == 1
+
+
+async def test_a_client_that_was_there_before_the_cells_learns_of_them_from_what_it_finds(
+    address: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, queries = address(), embedded(5, seed=5)
+    looked_up: list[str] = []
+    of_query = Cells.of_query
+    monkeypatch.setattr(
+        Cells, "of_query", lambda cells, tokens: looked_up.append("") or of_query(cells, tokens)
+    )
+    with (
+        Index.open(where, spec=SPEC) as writer,
+        Index.open(where, read_only=True) as reader,
+        Index.open(where, read_only=True) as in_loop,
+    ):
+        assert not reader.search(queries)[0]
+        assert not (await in_loop.asearch(queries))[0]
+        writer.add(documents(310), embedded(310))
+        assert not looked_up
+        first = reader.search(queries)  # compares all, and sees that they have cells
+        assert first == (await in_loop.asearch(queries))
+        assert not looked_up
+        assert reader.search(queries) == (await in_loop.asearch(queries))
+        assert len(looked_up) == 2 * len(queries)
+
+
+def mixed(count: int, seed: int) -> Embeddings:
+    """The same texts with three views."""
+    tokens = embedded(count, seed)
+    rng = np.random.default_rng(seed)
+    terms = [{int(t): rng.random() for t in rng.integers(0, 30, 4)} for _ in range(count)]
+    return replace(
+        tokens, dense=rng.standard_normal((count, 4)), sparse=SparseVectors.from_dicts(terms)
+    )
+
+
+@pytest.mark.parametrize("depth", [20, 310])
+def test_late_interaction_compares_the_documents_of_its_cells_once_a_query(
+    address: Callable[[], str], monkeypatch: pytest.MonkeyPatch, depth: int
+) -> None:
+    spec = replace(SPEC, representations=tuple(Representation), dense_dim=4)
+    plan = Plan(dict.fromkeys(Representation, depth), dict.fromkeys(Representation, 1.0), "rrf")
+    queries = mixed(6, seed=5)
+    asked: list[models.QueryRequest] = []
+    query = QdrantClient.query_batch_points
+    monkeypatch.setattr(
+        QdrantClient,
+        "query_batch_points",
+        lambda self, name, requests: asked.extend(requests) or query(self, name, requests),
+    )
+    with Index.open(address(), spec=spec) as index:
+        index.add(documents(310), mixed(310, seed=0))
+        found = index.search(queries, plan=plan, k=10)
+        through_cells = [*asked]
+        exact = index.search(queries, plan=plan, k=10, exact=True)
+    late = [r for r in through_cells if r.using == "multi_vector" and compares_cells(r)]
+    assert len(late) == len(queries)
+    for some, all_ in zip(found, exact, strict=True):
+        by_id = {hit.document.id: hit.scores for hit in all_}
+        same = [hit for hit in some if hit.document.id in by_id]
+        assert len(same) >= 9
+        for hit in same:
+            assert hit.scores == pytest.approx(by_id[hit.document.id], abs=1e-3)
+
+
+def compares_cells(request: models.QueryRequest) -> bool:
+    """Whether documents that cells bring are compared by this request."""
+    return any(one.using == "cells" for one in request.prefetch or [])
 
 
 def test_a_query_looks_up_its_nearest_cells() -> None:
