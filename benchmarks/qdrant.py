@@ -1,10 +1,12 @@
-"""A Qdrant server beside the embedded index: adding, and searching with each plan.
+"""A Qdrant server beside the embedded index: adding, disk, and searching with each plan.
 
-    OMP_NUM_THREADS=1 python benchmarks/qdrant.py --documents 10000      # some six minutes
+    OMP_NUM_THREADS=1 python benchmarks/qdrant.py --documents 10000
+    OMP_NUM_THREADS=1 python benchmarks/qdrant.py --documents 100000 --tokens 16 --queries 10
     python benchmarks/qdrant.py --address qdrant://host:6333             # a server of one's own
 
 Without --address it starts the server that the tests use, on loopback. Both engines hold the same
-made-up documents; rankings are compared with the embedded index's exact ones.
+made-up documents; rankings are compared with the embedded index's exact ones. Searches begin when
+the server has built its graph.
 """
 
 import argparse
@@ -31,7 +33,7 @@ K = 10
 
 
 def collection(
-    documents: int, queries: int, dim: int
+    documents: int, queries: int, dim: int, length: int
 ) -> tuple[EncoderSpec, Embeddings, Embeddings]:
     """A spec, the views of all documents and of the queries."""
     spec = EncoderSpec(
@@ -44,7 +46,7 @@ def collection(
         vocabulary=synthetic.VOCABULARY,
     )
     dense = synthetic.dense(documents + queries, dim=dim)
-    sparse, tokens = synthetic.sparse(documents), synthetic.tokens(documents)
+    sparse, tokens = synthetic.sparse(documents), synthetic.tokens(documents, length=length)
     views = Embeddings(
         dense=dense[:documents],
         sparse=sparse,
@@ -62,16 +64,16 @@ def collection(
 
 
 @contextmanager
-def server(address: str | None, folder: Path) -> Iterator[str]:
-    """The address of a server: the one given, or one that lives as long as the benchmark."""
+def server(address: str | None, folder: Path, *, grpc: bool) -> Iterator[tuple[str, str]]:
+    """The address of a server and its options: the one given, or one that lives as long as this."""
     if address is not None:
-        yield address
+        yield address, ""
         return
     sys.path.append(str(Path(__file__).parents[1] / "tests" / "servers"))
     from qdrant_servers import QdrantServer
 
     with QdrantServer(folder / "qdrant") as started:
-        yield f"qdrant://{started.host}"
+        yield f"qdrant://{started.host}", f"?grpc={started.grpc}" if grpc else ""
 
 
 def fill(index: Index, views: Embeddings) -> float:
@@ -81,6 +83,38 @@ def fill(index: Index, views: Embeddings) -> float:
         rows = range(first, min(first + BATCH, count))
         index.add([Document(f"{n:07d}", f"text {n}", {"n": n}) for n in rows], views.take(rows))
     return count / (time.perf_counter() - start)
+
+
+def settle(address: str) -> float:
+    """Wait until a server has built its graph; the seconds."""
+    from qdrant_client import QdrantClient
+
+    url, _, name = address.partition("?")[0].removeprefix("qdrant://").rpartition("/")
+    client, start = (
+        QdrantClient(url=f"http://{url}", check_compatibility=False),
+        time.perf_counter(),
+    )
+    while client.get_collection(name).status != "green":
+        time.sleep(0.5)
+    client.close()
+    return time.perf_counter() - start
+
+
+def disk(folder: Path) -> int:
+    """Bytes of the files in a folder, as the file system has them: files may have holes."""
+    return sum(512 * file.stat().st_blocks for file in folder.rglob("*") if file.is_file())
+
+
+def computed(views: Embeddings) -> float:
+    """Bytes a document by the README's arithmetic, without text and metadata."""
+    assert views.dense is not None
+    assert views.sparse is not None
+    assert views.multi_vector is not None
+    numbers = views.multi_vector.vectors.size
+    # As many cells as token vectors at most; neighbours share them.
+    cells = 0.85 * len(views.multi_vector.vectors)
+    whole = 16 * len(views.sparse.ids) + 2 * numbers + 16 * cells
+    return 4 * views.dense.shape[1] + 140 + whole / len(views)
 
 
 def search(index: Index, queries: Embeddings, plan: str) -> tuple[list[float], list[set[str]]]:
@@ -101,17 +135,29 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--queries", type=int, default=30)
     parser.add_argument("--dense-dim", type=int, default=384)
+    parser.add_argument("--tokens", type=int, default=80, help="of a document, about")
+    parser.add_argument("--grpc", action="store_true", help="in place of REST")
     parser.add_argument("--address", help="qdrant://host:6333, without a collection")
     parser.add_argument("--options", default="", help="of the address, as ?grpc=6334&shards=3")
     given = parser.parse_args()
-    spec, views, queries = collection(given.documents, given.queries, given.dense_dim)
-    with tempfile.TemporaryDirectory() as folder, server(given.address, Path(folder)) as host:
+    sizes = (given.documents, given.queries, given.dense_dim, given.tokens)
+    spec, views, queries = collection(*sizes)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        server(given.address, Path(folder), grpc=given.grpc) as (host, options),
+    ):
         local = Index.open(Path(folder) / "index", spec=spec, storage=Storage(tokens="float16"))
-        name = f"{host}/benchmark-{uuid.uuid4().hex[:8]}{given.options}"
+        name = f"{host}/benchmark-{uuid.uuid4().hex[:8]}{options or given.options}"
         with local, Index.open(name, spec=spec) as remote:
             for label, index in (("embedded", local), ("qdrant", remote)):
                 print(f"{label}: {fill(index, views):,.0f} documents/s")
             local.compact()
+            print(f"qdrant: graph built after another {settle(name):.0f} s")
+            found = {"embedded": Path(folder) / "index", "qdrant": Path(folder) / "qdrant"}
+            for label, where in found.items():
+                if where.exists():
+                    print(f"{label}: {disk(where) / given.documents:,.0f} bytes a document on disk")
+            print(f"README's arithmetic: {computed(views):,.0f} bytes a document and its text")
             print(f"{'plan':20} {'':9} {'p50 ms':>8} {'p95 ms':>8} {'overlap@10 with exact':>22}")
             for plan in PLANS:
                 exact = local.search(queries, k=K, plan=plan, exact=True)

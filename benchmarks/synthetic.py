@@ -69,12 +69,12 @@ def sparse_queries(documents: SparseVectors, count: int, *, seed: int = 1) -> Sp
     return SparseVectors.from_dicts(rows)
 
 
-def tokens(count: int, *, dim: int = 128, seed: int = 0) -> MultiVectors:
-    """Texts of about 80 token vectors: a word each, drawn to the text's topic."""
+def tokens(count: int, *, dim: int = 128, seed: int = 0, length: int = 80) -> MultiVectors:
+    """Texts of about so many token vectors: a word each, drawn to the text's topic."""
     fixed = np.random.default_rng(98)
     words, topics = (unit(fixed.standard_normal((n, dim))) for n in (3000, 300))
     rng = np.random.default_rng(seed)
-    lengths = rng.integers(40, 121, count)
+    lengths = rng.integers(length // 2, length + length // 2 + 1, count)
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     topic = rng.integers(0, len(topics), count).repeat(lengths)
     vectors = np.empty((int(offsets[-1]), dim), dtype=np.float32)
