@@ -25,7 +25,8 @@ SPEC = EncoderSpec(
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    found: np.ndarray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return found.astype(np.float32)
 
 
 def on_topics(count: int, seed: int) -> MultiVectors:

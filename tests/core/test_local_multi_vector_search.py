@@ -17,9 +17,10 @@ from tercet.indexes.codebooks import Codebook, Probes, nearest_cells
 from tercet.indexes.local import compaction, late_interaction, training
 from tercet.indexes.local.cells import cell_columns, codebook_key
 from tercet.indexes.local.segments import Column, open_segment, write_segment
-from tercet.indexes.local.tokens import CELLS, Buffer, Int8, Residual, codec_for, codec_named
+from tercet.indexes.local.tokens import CELLS, Int8, Residual, codec_for, codec_named
 from tercet.indexes.pooling import pooled
 from tercet.indexes.storage import Storage
+from tercet.scoring.threads import Buffer
 
 DIM = 16
 SPEC = EncoderSpec(

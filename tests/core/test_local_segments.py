@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
@@ -14,7 +14,8 @@ from tercet.embeddings import SparseVectors
 from tercet.errors import IndexCorruptError, IndexFormatError
 from tercet.indexes.local.segments import Column, open_segment, write_segment
 from tercet.indexes.local.sparse import SparseColumn
-from tercet.indexes.local.tokens import TOKENS, Buffer, Half
+from tercet.indexes.local.tokens import TOKENS, Half
+from tercet.scoring.threads import Buffer
 
 
 def columns() -> dict[str, Column]:
@@ -98,6 +99,7 @@ def test_token_vectors_that_float16_cannot_hold_are_refused() -> None:
         Half().encode(np.asarray([[70_000.0]], np.float32), None)
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(
         st.dictionaries(st.integers(0, 9), st.floats(0, 8, width=16), max_size=5),

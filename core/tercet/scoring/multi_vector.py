@@ -6,12 +6,13 @@ budget, so that similarities stay in the cache and never grow to [Q, all tokens]
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors, Reduction
+from tercet.scoring.maxima import Best, Vectors, by_onednn, by_products
 from tercet.scoring.products import products, tiled_products
 from tercet.scoring.threads import in_parallel, in_turn, thread_count
 
@@ -22,41 +23,30 @@ Load = Callable[[int, int], NDArray[np.float32]]
 """Gives the token vectors from one position to another, [tokens, E]; each thread of its own."""
 
 
-class Multiply(Protocol):
-    """How products are made."""
-
-    def __call__(
-        self,
-        queries: NDArray[np.float32],
-        documents: NDArray[np.float32],
-        *,
-        out: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Queries and documents to their products, in memory that is handed in."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Way:
     """How blocks are multiplied.
 
     Attributes:
-        multiply: Queries and documents to products.
+        prepare: Queries to what finds their best products.
         spread: Does the work of each run of documents.
         block_bytes: Float32 token vectors of a block.
         query_rows: Query tokens of a block, whose similarities stay in the caches too.
     """
 
-    multiply: Multiply
+    prepare: Callable[[Vectors], Best]
     spread: Callable[[Callable[[tuple[int, int]], None], Sequence[tuple[int, int]]], None]
     block_bytes: int
     query_rows: int
 
 
-IN_TURN = _Way(products, in_turn, 1 << 22, 128)
+AT_HAND = _Way(partial(by_onednn, multiply=products), in_turn, 1 << 25, 128)
 """Few large products, for documents in memory: fastest where the machine is free."""
 
-IN_PARALLEL = _Way(tiled_products, in_parallel, 1 << 20, 32)
+IN_TURN = _Way(partial(by_products, multiply=products), in_turn, 1 << 22, 128)
+"""The same of documents that are loaded, and stay in the caches meanwhile."""
+
+IN_PARALLEL = _Way(partial(by_products, multiply=tiled_products), in_parallel, 1 << 20, 32)
 """Many small ones on threads of ours, for scans: fast on a busy machine too."""
 
 
@@ -83,7 +73,7 @@ def maxsim(
         raise ValueError(f"token vectors of a query are [Q, {documents.dim}], not {query.shape}")
     alone = MultiVectors(query, np.asarray([0, len(query)], dtype=np.int64))
     scores: NDArray[np.float32] = _sums(
-        alone, lambda start, stop: documents.vectors[start:stop], documents.offsets, way=IN_TURN
+        alone, lambda start, stop: documents.vectors[start:stop], documents.offsets, way=AT_HAND
     )[0]  # [1, N] -> [N]
     if reduction == "mean":
         scores /= len(query)
@@ -114,33 +104,24 @@ def _sums(
         return scores
     budget = max(LEAST_TOKENS, way.block_bytes // (4 * queries.dim))  # 4 bytes a float32
 
+    groups = [
+        (slice(row, row + way.query_rows), way.prepare(queries.vectors[row : row + way.query_rows]))
+        for row in range(0, len(queries.vectors), way.query_rows)
+    ]
+
     def score_run(run: tuple[int, int]) -> None:
         first, last = run
-        best = _best(queries.vectors, load, offsets[first : last + 1], budget, way)
+        best = np.full((len(queries.vectors), last - first), -np.inf, dtype=np.float32)
+        stop = int(offsets[last])
+        for start in range(int(offsets[first]), stop, budget):  # one step, but for giants
+            vectors = load(start, min(start + budget, stop))
+            starts = np.maximum(offsets[first:last] - start, 0)
+            for rows, best_of in groups:
+                np.maximum(best[rows], best_of(vectors, starts), out=best[rows])
         scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=0)  # -> [M, n]
 
     way.spread(score_run, list(_runs(offsets, budget)))
     return scores
-
-
-def _best(
-    queries: NDArray[np.float32], load: Load, offsets: NDArray[np.int64], budget: int, way: _Way
-) -> NDArray[np.float32]:
-    """For each query token and each document of a run, the best similarity, [tokens, n]."""
-    best = np.full((len(queries), len(offsets) - 1), -np.inf, dtype=np.float32)
-    most = min(budget, int(offsets[-1] - offsets[0])) * min(way.query_rows, len(queries))
-    scratch = np.empty(most, dtype=np.float32)
-    for start in range(int(offsets[0]), int(offsets[-1]), budget):  # one step, but for giants
-        vectors = load(start, min(start + budget, int(offsets[-1])))
-        starts = np.maximum(offsets[:-1] - start, 0)
-        for row in range(0, len(queries), way.query_rows):
-            rows = slice(row, row + way.query_rows)
-            asked = queries[rows]
-            out = scratch[: len(asked) * len(vectors)].reshape(len(asked), len(vectors))
-            similarity = way.multiply(asked, vectors, out=out)  # -> [Q, block]
-            maxima = np.maximum.reduceat(similarity, starts, axis=1)  # -> [Q, n]
-            np.maximum(best[rows], maxima, out=best[rows])
-    return best
 
 
 def _runs(offsets: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:

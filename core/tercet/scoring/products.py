@@ -11,6 +11,7 @@ little more, and independent blocks of them run on threads of ours, which never 
 """
 
 import sys
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,20 @@ VECTOR_TILE = 9_000
 
 TILE_QUERIES = TILE_ROWS = 32
 """Queries and documents of a tile at most: larger ones are slower (measured)."""
+
+
+class Multiply(Protocol):
+    """How products are made."""
+
+    def __call__(
+        self,
+        queries: NDArray[np.float32],
+        documents: NDArray[np.float32],
+        *,
+        out: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Queries and documents to their products, in memory that is handed in."""
+        ...
 
 
 def products(

@@ -1,12 +1,29 @@
-"""Threads for kernels: independent pieces of work, spread over the processors."""
+"""Threads for kernels: independent pieces of work, spread over the processors; their memory."""
 
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import local
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 Piece = TypeVar("Piece")
+
+
+class Buffer(local):
+    """Space for the numbers of one block, used again for the next; each thread has its own."""
+
+    space = np.empty(0, dtype=np.float32)
+
+    def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Floats of any value."""
+        size = int(np.prod(shape))
+        if size > len(self.space):
+            self.space = np.empty(size, dtype=np.float32)
+        return self.space[:size].reshape(shape)
 
 
 def in_parallel(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tercet.indexes.local.segments import Column, Segment
 from tercet.indexes.local.shortlists import Scores
-from tercet.indexes.local.tokens import SCALES, TOKENS, Arrays, Buffer, Int8
+from tercet.indexes.local.tokens import SCALES, TOKENS, Arrays, Int8
+from tercet.scoring.threads import Buffer
 
 VECTORS, LENGTHS = (f"multi_vector.residual_{name}" for name in ("vectors", "scales"))
 RESIDUALS_OF = "int8, residuals of codebook "

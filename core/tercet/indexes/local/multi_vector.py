@@ -14,9 +14,10 @@ from tercet.indexes.local.late_interaction import CodedPart, search_cells
 from tercet.indexes.local.mean_residuals import Block, MeanResiduals, mean_residuals
 from tercet.indexes.local.segments import Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist, best_of_all
-from tercet.indexes.local.tokens import CELLS, TOKENS, Arrays, Buffer, Residual, codec_named
+from tercet.indexes.local.tokens import CELLS, TOKENS, Arrays, Residual, codec_named
 from tercet.ragged import ragged_rows
 from tercet.scoring.multi_vector import maxsim_loaded
+from tercet.scoring.threads import Buffer
 
 BLOCK_ROWS = 256
 """Documents that are read at once where all are."""

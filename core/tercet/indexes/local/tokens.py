@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import local
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.indexes.codebooks import Codebook
+from tercet.scoring.threads import Buffer
 
 Vectors = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
@@ -37,19 +37,6 @@ LEVELS: Mapping[int, list[float]] = {
 
 Source: Max 1960, "Quantizing for minimum distortion", table I.
 """
-
-
-class Buffer(local):
-    """Space for one decoded block, used again for the next; each thread has its own."""
-
-    space = np.empty(0, dtype=np.float32)
-
-    def take(self, shape: tuple[int, ...]) -> Vectors:
-        """Floats of any value."""
-        size = int(np.prod(shape))
-        if size > len(self.space):
-            self.space = np.empty(size, dtype=np.float32)
-        return self.space[:size].reshape(shape)
 
 
 class TokenCodec(Protocol):
