@@ -44,6 +44,11 @@ def test_what_is_not_there_is_an_error_of_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_unknown_choice_is_named_with_those_there_are() -> None:
+    said = run("index", ".", "--to", "idx", "--view", "foo", code=2).stderr
+    assert "'--view': 'foo' is not one of 'dense'" in " ".join(said.split())
+
+
 def test_an_unknown_measure_shows_before_the_index_is_opened(tmp_path: Path) -> None:
     (tmp_path / "corpus.jsonl").write_text('{"_id": "d", "text": "a moon"}\n', encoding="utf-8")
     (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "moon"}\n', encoding="utf-8")

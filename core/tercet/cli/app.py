@@ -53,6 +53,9 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             _close_stdout()
             raise typer.Exit(PIPE_CLOSED) from None
+        except typer.BadParameter as wrong:
+            wrong.message = wrong.message.removeprefix("Value error, ")  # pydantic's, not ours
+            raise
         except (TercetError, ValueError, OSError) as error:
             if os.environ.get("TERCET_DEBUG"):
                 raise
