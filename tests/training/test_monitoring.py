@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
+from typer.testing import CliRunner
 
+from tercet.cli.app import app
 from tercet.errors import SourceError
 from tercet.models.files import license_of
 from tercet.testing import checkpoints
@@ -222,3 +224,44 @@ def test_a_card_says_what_nobody_said() -> None:
     assert "Licence: not stated" in card
     assert "Not measured." in card
     assert "Not stated." in card
+
+
+RECIPE = """
+seed = 7
+[model]
+source = "start"
+[data]
+examples = ["examples.jsonl"]
+[evaluation]
+collection = "small"
+every = 2
+[card]
+license = "mit"
+data = ["ten made-up pairs"]
+[[stages]]
+kind = "m3"
+[stages.optimisation]
+steps = 2
+optimiser = "schedule_free"
+log_every = 1
+"""
+
+
+def test_a_recipe_leaves_a_log_plots_and_a_card(collection: Path, tmp_path: Path) -> None:
+    checkpoints.write_bge_m3(tmp_path / "start", positions=66)
+    rows = [{"query": f"what is a {w}", "pos": [f"a {w}"], "neg": ["the text"]} for w in WORDS]
+    write_lines(tmp_path / "examples.jsonl", rows)
+    (tmp_path / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    arguments = ["train", str(tmp_path / "recipe.toml"), "--out", str(tmp_path / "out"), "--quiet"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.stderr
+    stage = tmp_path / "out.training/1-m3"
+    assert {"log.jsonl", "loss.png", "ndcg.png"} <= {path.name for path in stage.iterdir()}
+    measured = [r for r in Log(stage / "log.jsonl").records() if "nDCG@10" in r]
+    assert [record["step"] for record in measured] == [0, 2]
+    before, after = (record["nDCG@10"]["dense"] for record in measured)
+    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    assert "# out\n\nTrained from start on 2" in card
+    assert f"| small | dense | {before:.4f} | {after:.4f} |" in card
+    assert RECIPE.strip() in card
+    assert open_model(tmp_path / "out").spec.license == "mit"

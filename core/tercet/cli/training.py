@@ -1,6 +1,7 @@
 """`tercet train`: follow a recipe, and leave a model that every other command opens."""
 
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,8 @@ def train(
     if not quiet:
         logging.getLogger("tercet.training").addHandler(Said())
     try:
-        run.start(resume=resume, show_progress=not quiet)
+        today = datetime.now(tz=UTC).date().isoformat()
+        run.start(resume=resume, show_progress=not quiet, date=today)
     except KeyboardInterrupt as stop:
         told = ", ".join(map(str, stop.args)) or "stopped"
         raise KeyboardInterrupt(

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from tercet.errors import RecipeError
 from tercet.models.spec import Pooling
 from tercet.training.datasets.settings import DataSettings
+from tercet.training.monitoring.card import CardSettings
+from tercet.training.monitoring.following import EvaluationSettings
 from tercet.training.naming import nearest
 from tercet.training.stages.table import Stage, stage_class
 from tercet.training.tables import read_table
@@ -68,6 +70,8 @@ class Recipe:
         stages: What is done with it, in order.
         seed: Of everything random.
         save: How it is written.
+        evaluation: What it is measured on meanwhile.
+        card: What its card tells beside the recipe.
         text: The file as it was read; a run is resumed under the same recipe only.
     """
 
@@ -75,10 +79,12 @@ class Recipe:
     stages: tuple[StageEntry, ...]
     seed: int = 0
     save: SaveSettings = field(default_factory=SaveSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    card: CardSettings = field(default_factory=CardSettings)
     text: str = ""
 
 
-TABLES = frozenset({"seed", "model", "data", "save", "stages"})
+TABLES = frozenset({"seed", "model", "data", "save", "evaluation", "card", "stages"})
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -123,6 +129,8 @@ def _recipe(told: Mapping[str, Any], text: str, base: Path) -> Recipe:
         ),
         seed=seed,
         save=_table(SaveSettings, told.get("save", {}), "save", base),
+        evaluation=_table(EvaluationSettings, told.get("evaluation", {}), "evaluation", base),
+        card=_table(CardSettings, told.get("card", {}), "card", base),
         text=text,
     )
 

@@ -1,12 +1,16 @@
 """Runs a recipe: opens the model, goes through the stages, writes what came out, once and whole."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tercet.errors import RecipeError
 from tercet.training.context import Context
+from tercet.training.gathering import share, wait
 from tercet.training.model import TrainingModel
+from tercet.training.monitoring.card import CardFacts, model_card
+from tercet.training.monitoring.following import MEASURE, callbacks, log_of
+from tercet.training.monitoring.log import first_and_last
 from tercet.training.opening import Heads, open_model
 from tercet.training.recipe import Recipe
 from tercet.training.saving import save_model
@@ -40,12 +44,13 @@ class Run:
         """Where the run keeps what it needs to go on."""
         return self.out.with_name(self.out.name + WORK)
 
-    def start(self, *, resume: bool, show_progress: bool) -> None:
+    def start(self, *, resume: bool, show_progress: bool, date: str) -> None:
         """Train and write the model.
 
         Args:
             resume: Whether to go on with a run that was stopped, from its last checkpoint.
             show_progress: Whether to draw a bar on stderr.
+            date: Of the training, for the model's card.
 
         Raises:
             FileExistsError: The model's folder is there, or the remains of another run are.
@@ -54,7 +59,10 @@ class Run:
             TrainingError: Training stopped.
             KeyboardInterrupt: Ctrl-C was pressed; the run can go on.
         """
-        self._prepare(resume=resume)
+        first = share().rank == 0
+        if first:
+            self._prepare(resume=resume)
+        wait()
         finished = self._finished()
         model = self._model(finished)
         for number in range(finished, len(self.recipe.stages)):
@@ -64,12 +72,17 @@ class Run:
                 self._folder(number),
                 seed=self.recipe.seed + number,
                 resume=resume,
+                callbacks=callbacks(self.recipe.evaluation, self._folder(number)),
                 show_progress=show_progress,
             )
             model = entry.stage.run(model, TrainingData(entry.data), context)
-            if number + 1 < len(self.recipe.stages):
+            if first and number + 1 < len(self.recipe.stages):
                 save_model(model, self._folder(number) / DONE)
-        save_model(model, self.out, layout=self.recipe.save.layout)
+        if first:
+            model.spec = replace(model.spec, license=self.recipe.card.license or model.spec.license)
+            save_model(
+                model, self.out, layout=self.recipe.save.layout, card=self._card(model, date)
+            )
 
     def _prepare(self, *, resume: bool) -> None:
         """Look at what is there, and keep the recipe beside it."""
@@ -107,6 +120,26 @@ class Run:
         told = self.recipe.model
         heads = Heads(told.pooling, sparse=told.sparse, multi_vector=told.multi_vector)
         return open_model(told.source, heads=heads, seed=self.recipe.seed)
+
+    def _card(self, model: TrainingModel, date: str) -> str:
+        """What the model's card tells; a local folder is called by its own name alone."""
+        told, source = self.recipe.card, Path(self.recipe.model.source)
+        stages = [log_of(self._folder(number)) for number in range(len(self.recipe.stages))]
+        before, after = first_and_last(stages, MEASURE)
+        return model_card(
+            CardFacts(
+                name=told.name or self.out.name,
+                base_model=source.name if source.is_dir() else self.recipe.model.source,
+                date=date,
+                seed=self.recipe.seed,
+                recipe=self.recipe.text,
+                license=model.spec.license,
+                data=told.data,
+                representations=model.spec.representations,
+                figures=after,
+                before=before,
+            )
+        )
 
     def _folder(self, number: int) -> Path:
         """Where a stage works."""

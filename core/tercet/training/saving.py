@@ -36,6 +36,8 @@ LAYOUTS: dict[str, tuple[str, tuple[Representation, ...]]] = {
 }
 """Where the writer of each layout is, and the views that it holds; ours holds those there are."""
 
+CARD = "README.md"
+
 PROBES = (
     "A query, or a document: 2 words?",
     "! \" # $ % & ' ( ) * + , - . / : ; < = > ? @ [ \\ ] ^ _ ` { | } ~",
@@ -46,7 +48,9 @@ PROBES = (
 WORD = "a "
 
 
-def save_model(model: TrainingModel, folder: Path, *, layout: str = "tercet") -> None:
+def save_model(
+    model: TrainingModel, folder: Path, *, layout: str = "tercet", card: str = ""
+) -> None:
     """Write a model as a folder; what is there stays whole until the new one is.
 
     Args:
@@ -55,6 +59,7 @@ def save_model(model: TrainingModel, folder: Path, *, layout: str = "tercet") ->
         layout: "tercet" holds every model. The others are for other libraries: "bge-m3"
             (FlagEmbedding), "stanford" (ColBERT), "pylate", "sentence-transformers-multi-vector"
             and "sentence-transformers" (dense); a view that a layout does not hold is left out.
+        card: The model's card, Markdown; "" for none.
 
     Raises:
         ValueError: There is no such layout.
@@ -71,6 +76,8 @@ def save_model(model: TrainingModel, folder: Path, *, layout: str = "tercet") ->
     writer: Callable[..., None] = import_module(module).write
     with replacing(folder) as partial:
         writer(spec, model.weights(), partial, tokenizer=home)
+        if card:
+            (partial / CARD).write_text(card, encoding="utf-8")
         if views:
             _check(spec, model.folder, partial, layout=layout)
 

@@ -5,6 +5,21 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class CardSettings:
+    """`[card]`: what a recipe tells for the model's card.
+
+    Attributes:
+        name: What the model is called; "" is the name of its folder.
+        license: Of the model; "" is that of the model that the training began with.
+        data: What was trained on, in words: names, sizes, licences.
+    """
+
+    name: str = ""
+    license: str = ""
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CardFacts:
     """What a card tells.
 

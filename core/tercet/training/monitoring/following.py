@@ -81,13 +81,22 @@ def callbacks(settings: EvaluationSettings, folder: Path) -> tuple[TrainerCallba
     return (recorder, Measuring(recorder, judged, every=settings.every, plans=settings.plans))
 
 
+def log_of(folder: Path) -> Log:
+    """The log of a stage.
+
+    Args:
+        folder: The stage's.
+    """
+    return Log(folder / "log.jsonl")
+
+
 class Recorder(TrainerCallback):
     """Keeps the log of a stage, and draws it."""
 
     def __init__(self, folder: Path) -> None:
         """Choose the folder of log and plots."""
         self.folder = folder
-        self.log = Log(folder / "log.jsonl")
+        self.log = log_of(folder)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

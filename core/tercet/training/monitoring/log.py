@@ -8,6 +8,9 @@ from typing import Any
 
 from tercet.sources.jsonl import read_lines, read_records
 
+Figures = Mapping[str, Mapping[str, float]]
+"""Values by collection and plan."""
+
 
 @dataclass(frozen=True, slots=True)
 class Log:
@@ -42,6 +45,20 @@ class Log:
         partial.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
         partial.replace(self.path)
+
+
+def first_and_last(logs: Sequence[Log], key: str) -> tuple[Figures, Figures]:
+    """What was measured before the first step of a run, and behind its last one.
+
+    Args:
+        logs: Of its stages, in order.
+        key: The measure; a record has the collection's name beside it.
+    """
+    found = [record for log in logs for record in log.records() if key in record]
+    if not found:
+        return {}, {}
+    before, after = found[0], found[-1]
+    return {before["collection"]: before[key]}, {after["collection"]: after[key]}
 
 
 def curves(records: Sequence[Mapping[str, Any]], key: str) -> dict[str, list[tuple[int, float]]]:
