@@ -159,8 +159,9 @@ def test_the_name_of_a_field_is_cleaned_as_that_of_a_document(index: Index) -> N
     with pytest.warns(UserWarning, match="1 documents have lone surrogates"):
         put(index, {"f\ud800": 1}, {"g": 1})
     assert index.ids({"f\ud800": 1}) == ["0000"]
-    with pytest.warns(UserWarning, match="which no document"):
+    with pytest.warns(UserWarning, match="which no document") as said:
         assert index.ids({"\udfff": {"$exists": True}}) == []
+    assert said[0].filename == __file__  # where the library is called
 
 
 BOUNDS = st.builds(

@@ -136,9 +136,9 @@ def test_a_new_codebook_brings_new_residuals(folder: Path, monkeypatch: pytest.M
     trained: list[int] = []
     original = Codebook.train.__func__  # type: ignore[attr-defined]
 
-    def counted(*given: object, key: int) -> Codebook:
+    def counted(sample: np.ndarray, *, key: int, held_out: np.ndarray) -> Codebook:
         trained.append(key)
-        found: Codebook = original(Codebook, given[-1], key=key)
+        found: Codebook = original(Codebook, sample, key=key, held_out=held_out)
         return found
 
     monkeypatch.setattr(Codebook, "train", counted)

@@ -77,6 +77,10 @@ def index(tmp_path: Path) -> Iterator[Index]:
         yield opened
 
 
+def trained() -> Codebook:
+    return Codebook.train(vectors(100, 1).vectors, held_out=vectors(20, 2).vectors, key=3)
+
+
 def keys(path: Path) -> list[int]:
     with closing(sqlite3.connect(path / "catalog.sqlite")) as connection:
         return [key for (key,) in connection.execute("SELECT id FROM codebooks ORDER BY id")]
@@ -153,6 +157,22 @@ def test_compaction_trains_anew_when_documents_have_changed(index: Index, tmp_pa
     assert keys(tmp_path / "index") == []
 
 
+def test_compaction_after_a_load_trains_nothing_though_documents_are_of_many_kinds(
+    tmp_path: Path,
+) -> None:
+    """Tokens of one document are alike, those of others less so: that is no drift."""
+    rng = np.random.default_rng(5)
+    own = rng.standard_normal((900, 4, DIM))  # each document has four words of its own
+    tokens = unit(own[np.arange(900).repeat(12), rng.integers(0, 4, 10_800)])
+    held = MultiVectors(tokens, np.arange(0, 10_801, 12))
+    with Index.open(tmp_path / "many", spec=SPEC) as index:
+        for start in range(0, 900, 300):
+            some = held.take(np.arange(start, start + 300))
+            index.add(documents(start, start + 300), embedded(some))
+        index.compact()
+    assert keys(tmp_path / "many") == [1]
+
+
 def test_a_filter_restricts_candidates_and_not_recall(index: Index) -> None:
     queries = vectors(10, 3)
     assert recall(index, queries, filter={"tenth": True}) == 1.0  # gathered and compared
@@ -219,7 +239,7 @@ def test_residual_codes_hold_at_1024_dimensions_where_one_set_of_steps_collapses
     rng = np.random.default_rng(0)
     sizes = np.where(np.arange(1024) % 256 == 5, 100.0, 1.0)
     tokens = unit(rng.standard_normal((3000, 1024)) * sizes)
-    codebook = Codebook.train(tokens[:1500], key=1)
+    codebook = Codebook.train(tokens[:1500], held_out=tokens[2000:], key=1)
     fresh = tokens[1500:2000]
     codec = Residual(codebook, bits)
     cells = nearest_cells(fresh, codebook.centroids)
@@ -237,7 +257,7 @@ def test_residual_codes_hold_at_1024_dimensions_where_one_set_of_steps_collapses
 
 
 def test_codecs_are_found_by_their_names() -> None:
-    codebook = Codebook.train(vectors(100, 1).vectors, key=3)
+    codebook = trained()
     for tokens in ("float16", "int8", "4bit", "2bit", "1bit"):
         codec = codec_for(tokens, codebook)
         found = codec_named(codec.name, codebook)
@@ -275,7 +295,7 @@ def test_a_damaged_codebook_is_named(index: Index, tmp_path: Path) -> None:
 
 
 def test_a_codebook_comes_back_from_its_bytes() -> None:
-    codebook = Codebook.train(vectors(100, 1).vectors, key=3)
+    codebook = trained()
     again = Codebook.from_bytes(codebook.to_bytes(), key=3)
     np.testing.assert_array_equal(again.centroids, codebook.centroids)
     assert again.distortion == codebook.distortion > 0

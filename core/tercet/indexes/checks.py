@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from inspect import currentframe
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,7 +216,16 @@ def warn_of_unknown(fields: Sequence[str]) -> None:
     """
     if unknown := [field for field in fields if field != PARENT]:
         names = ", ".join(map(repr, unknown))
-        warnings.warn(f"the filter names {names}, which no document of the index has", stacklevel=3)
+        said = f"the filter names {names}, which no document of the index has"
+        warnings.warn(said, stacklevel=_level_of_caller() - 1)
+
+
+def _level_of_caller() -> int:
+    """The stack level, from here, of what called this library."""
+    level, frame = 1, currentframe()
+    while frame is not None and frame.f_globals["__name__"].startswith("tercet."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def check_vectors(

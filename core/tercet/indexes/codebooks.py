@@ -59,11 +59,9 @@ class Codebook:
     distortion: float
 
     @classmethod
-    def train(cls, sample: Vectors, *, key: int) -> Self:
-        """Train on token vectors in random order, [tokens, E]."""
-        held_out = sample[: min(HELD_OUT, len(sample) // TOKENS_A_CELL + 1)]
-        rest = sample[len(held_out) :] if len(sample) > len(held_out) else sample
-        centroids = train_centroids(rest)
+    def train(cls, sample: Vectors, *, key: int, held_out: Vectors) -> Self:
+        """Train on some token vectors, [tokens, E], and measure the fit on others."""
+        centroids = train_centroids(sample)
         cells = nearest_cells(held_out, centroids)
         left = held_out - centroids[cells]
         spread = np.sqrt(np.mean(left * left, axis=0)).astype(np.float32)
