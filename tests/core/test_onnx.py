@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
+from tercet.cli.app import app
 from tercet.embeddings import Embeddings
 from tercet.encoder import Encoder
 from tercet.encoding import backends
@@ -39,7 +41,8 @@ def m3(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A model and its graphs: exporting takes seconds, so it is done once."""
     root = tmp_path_factory.mktemp("onnx")
     plain, graphs = write_bge_m3(root / "m3", **SHAPE), root / "graphs"
-    Encoder.from_pretrained(plain, device="cpu", dtype="float32").save_onnx(graphs)
+    done = CliRunner().invoke(app, ["export", str(plain), str(graphs)])
+    assert done.exit_code == 0, done.output
     return plain, graphs
 
 

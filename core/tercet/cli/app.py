@@ -22,9 +22,10 @@ from tercet.cli.console import say, warnings_as_lines
 from tercet.cli.copying import copy
 from tercet.cli.describing import describe, list_models
 from tercet.cli.evaluating import evaluate_plans
+from tercet.cli.exporting import export
 from tercet.cli.indexing import delete, index
 from tercet.cli.searching import search
-from tercet.cli.training import train
+from tercet.cli.training import training
 from tercet.errors import TercetError
 
 FAILED = 1
@@ -83,11 +84,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "delete": delete,
     "check": check,
     "copy": copy,
-    "train": train,
+    "export": export,
 }
 
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.add_typer(training, name="train")
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001  typer calls it
