@@ -33,7 +33,7 @@ def test_n_way_distillation_is_the_mean_divergence_of_the_queries(how: str) -> N
     generator = torch.Generator().manual_seed(0)
     student = torch.randn(3, 5, generator=generator, dtype=torch.float64) * 4
     teacher = torch.randn(3, 5, generator=generator, dtype=torch.float64) * 7
-    found = n_way_distillation(student, teacher, normalise=how)  # type: ignore[arg-type]
+    found = n_way_distillation(student, teacher, normalise=how)
     assert found.item() == pytest.approx(slow_divergence(student.tolist(), teacher.tolist(), how))
 
 

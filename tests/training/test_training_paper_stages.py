@@ -21,9 +21,12 @@ from tercet.testing.checkpoints import (
 from tercet.training.batching import Batching, LengthGroup
 from tercet.training.context import Context
 from tercet.training.examples import Example
+from tercet.training.masked_batches import MaskedBatches
+from tercet.training.masking import UNSCORED
 from tercet.training.model import TrainingModel
 from tercet.training.opening import open_model
 from tercet.training.optimisation import Optimisation
+from tercet.training.ranking_batches import TextBatches
 from tercet.training.recipe import read_recipe
 from tercet.training.saving import save_model
 from tercet.training.stages.extend_positions import ExtendPositions
@@ -91,7 +94,7 @@ WIDTHS = Widths((4, 8))
 
 
 def short(steps: int = 3, **changes: object) -> Optimisation:
-    return Optimisation(steps=steps, learning_rate=1e-2, warmup=0.0, **changes)  # type: ignore[arg-type]
+    return Optimisation(steps=steps, learning_rate=1e-2, warmup=0.0, **changes)
 
 
 def vectors(model: TrainingModel) -> torch.Tensor:
@@ -129,10 +132,10 @@ def test_every_kind_of_stage_has_its_class() -> None:
 def test_n_way_trains_a_late_interaction_model_with_the_optimiser_of_the_paper(
     tmp_path: Path, context: Context, write: object
 ) -> None:
-    model = open_model(write(tmp_path / "model"))  # type: ignore[operator]
+    model = open_model(write(tmp_path / "model"))
     before = vectors(model)
     stage = NWay(batching=SMALL, optimisation=short(optimiser="schedule_free", clip=0.0))
-    assert stage.run(model, Given(examples()), context) is model  # type: ignore[arg-type]
+    assert stage.run(model, Given(examples()), context) is model
     assert not torch.equal(vectors(model), before)
     save_model(model, tmp_path / "out", layout="stanford")
     opened = Encoder.from_pretrained(tmp_path / "out", dtype="float32").encode_documents(
@@ -147,7 +150,7 @@ def test_n_way_learns_the_teachers_order(tmp_path: Path, context: Context) -> No
     optimisation = Optimisation(
         steps=40, learning_rate=2e-2, warmup=0.0, optimiser="schedule_free", clip=0.0
     )
-    NWay(batching=SMALL, optimisation=optimisation).run(model, Given(given), context)  # type: ignore[arg-type]
+    NWay(batching=SMALL, optimisation=optimisation).run(model, Given(given), context)
     assert agreement(model, given) > before
 
 
@@ -187,7 +190,7 @@ def test_distillation_needs_scores_and_says_so(tmp_path: Path, context: Context)
     model = open_model(write_colbert_v2(tmp_path / "model"))
     stage = NWay(batching=SMALL, optimisation=short())
     with pytest.raises(TrainingError, match="without a teacher's scores"):
-        stage.run(model, Given(examples(scored=False)), context)  # type: ignore[arg-type]
+        stage.run(model, Given(examples(scored=False)), context)
 
 
 def test_a_model_without_token_vectors_is_told_how_to_get_some(
@@ -195,7 +198,7 @@ def test_a_model_without_token_vectors_is_told_how_to_get_some(
 ) -> None:
     model = open_model(write_dense(tmp_path / "model"))
     with pytest.raises(TrainingError, match='a stage of the kind "late_interaction"'):
-        NWay(batching=SMALL, optimisation=short()).run(model, Given(examples()), context)  # type: ignore[arg-type]
+        NWay(batching=SMALL, optimisation=short()).run(model, Given(examples()), context)
 
 
 @pytest.mark.parametrize("heads", ["separate", "tied"])
@@ -203,14 +206,14 @@ def test_the_stages_of_jina_train_all_widths_and_write_each_as_a_model(
     tmp_path: Path, context: Context, heads: str
 ) -> None:
     model = open_model(write_jina_colbert(tmp_path / "model"))
-    widths = Widths((4, 8), heads=heads)  # type: ignore[arg-type]
+    widths = Widths((4, 8), heads=heads)
     pairs = Pairs(widths=widths, batching=PAIRED, optimisation=short())
     triplets = Triplets(widths=widths, keep=8, batching=SMALL, optimisation=short())
-    pairs.run(model, Given(examples(scored=False)), context.part("pairs"))  # type: ignore[arg-type]
+    pairs.run(model, Given(examples(scored=False)), context.part("pairs"))
     stacked = token_weight(model)
     assert stacked is not None
     assert len(stacked) == widths.total
-    triplets.run(model, Given(examples()), context.part("triplets"))  # type: ignore[arg-type]
+    triplets.run(model, Given(examples()), context.part("triplets"))
     assert model.spec.multi_vector is not None
     assert model.spec.multi_vector.dim == 8
     for dim in widths.dims:
@@ -228,7 +231,7 @@ def test_widths_of_a_model_without_markers_are_written_in_our_own_layout(
 ) -> None:
     model = open_model(write_tercet(tmp_path / "model", dim=8, quantise=False))
     stage = Pairs(train="heads", widths=WIDTHS, keep=8, batching=PAIRED, optimisation=short())
-    stage.run(model, Given(examples(scored=False)), context)  # type: ignore[arg-type]
+    stage.run(model, Given(examples(scored=False)), context)
     opened = Encoder.from_pretrained(context.folder / "4", dtype="float32")
     assert [view.value for view in opened.representations] == ["dense", "sparse", "multi_vector"]
 
@@ -240,7 +243,7 @@ def test_the_same_document_twice_in_a_batch_is_no_negative(
     same = [Example(f"query {n}", ("one text for all",)) for n in range(3)]
     before = vectors(model)
     stage = Pairs(widths=Widths(), batching=PAIRED, optimisation=short(weight_decay=0.0))
-    stage.run(model, Given(same), context)  # type: ignore[arg-type]
+    stage.run(model, Given(same), context)
     torch.testing.assert_close(vectors(model), before)  # nothing to tell apart
 
 
@@ -248,28 +251,41 @@ def test_the_same_document_twice_in_a_batch_is_no_negative(
 def test_a_backbone_learns_to_guess_words_with_rotary_and_with_learned_positions(
     tmp_path: Path, context: Context, write: object
 ) -> None:
-    model = open_model(write(tmp_path / "model"))  # type: ignore[operator]
-    before = model.backbone.get_input_embeddings().weight.detach().clone()  # type: ignore[union-attr]
+    model = open_model(write(tmp_path / "model"))
+    before = model.backbone.get_input_embeddings().weight.detach().clone()
     stage = MaskedLM(batching=SMALL, optimisation=short())
-    stage.run(model, Given(unlabelled=sentences(8)), context)  # type: ignore[arg-type]
-    after = model.backbone.get_input_embeddings().weight  # type: ignore[union-attr]
-    assert not torch.equal(after, before)  # type: ignore[arg-type]
+    stage.run(model, Given(unlabelled=sentences(8)), context)
+    after = model.backbone.get_input_embeddings().weight
+    assert not torch.equal(after, before)
     assert vectors(model).isfinite().all()
+
+
+def test_special_tokens_and_markers_are_never_hidden(tmp_path: Path) -> None:
+    model = open_model(write_jina_colbert(tmp_path / "model"))
+    texts = TextBatches(model, sentences(6), SMALL, short(), seed=0)
+    masked = MaskedBatches(model, texts, share=1.0, seed=0)
+    batch = masked[0]
+    assert len(masked) == 3
+    assert not batch.inside[:, :2].any()  # <s> and the marker
+    assert (batch.labels[batch.inside] == batch.whole[batch.inside]).all()
+    assert (batch.labels[~batch.inside] == UNSCORED).all()
+    assert torch.equal(masked[0].texts.ids, batch.texts.ids)
+    assert not torch.equal(masked[0].texts.ids, masked[2].texts.ids)
 
 
 @pytest.mark.parametrize("write", [write_bge_m3, write_tercet, write_jina_colbert])
 def test_retromae_trains_the_pooled_state(tmp_path: Path, context: Context, write: object) -> None:
-    model = open_model(write(tmp_path / "model"))  # type: ignore[operator]
+    model = open_model(write(tmp_path / "model"))
     before = vectors(model)
     stage = RetroMAE(batching=SMALL, optimisation=short(accumulate=2))
-    stage.run(model, Given(unlabelled=sentences(8)), context)  # type: ignore[arg-type]
+    stage.run(model, Given(unlabelled=sentences(8)), context)
     assert not torch.equal(vectors(model), before)
 
 
 def test_extended_positions_are_saved_and_read(tmp_path: Path, context: Context) -> None:
     model = open_model(write_bge_m3(tmp_path / "model", positions=66))
     assert model.spec.max_tokens == 64
-    ExtendPositions(positions=200, keep=16).run(model, Given(), context)  # type: ignore[arg-type]
+    ExtendPositions(positions=200, keep=16).run(model, Given(), context)
     assert model.spec.max_tokens == 200
     long = " ".join(WORDS * 12)
     save_model(model, tmp_path / "out")
@@ -285,7 +301,7 @@ def test_extended_positions_are_saved_and_read(tmp_path: Path, context: Context)
 
 def test_the_stage_of_late_interaction_gives_a_family(tmp_path: Path, context: Context) -> None:
     model = open_model(write_dense(tmp_path / "model"))
-    LateInteractionStage(family="jacolbert", dim=8).run(model, Given(), context)  # type: ignore[arg-type]
+    LateInteractionStage(family="jacolbert", dim=8).run(model, Given(), context)
     assert model.spec.name == "jacolbert-v2.5"
     save_model(model, tmp_path / "out")  # Stanford's layout cannot tell of the dynamic length
     encoder = Encoder.from_pretrained(tmp_path / "out", dtype="float32")
@@ -303,11 +319,11 @@ def test_heads_are_added_to_a_dense_encoder_without_labels(
     model = open_model(folder)
     before = model(model.document_batch(sentences(2))).dense
     stage = AddHeads(
-        train=train,  # type: ignore[arg-type]
+        train=train,
         multi_vector=8,
         optimisation=Optimisation(steps=2, learning_rate=1e-4, warmup=0.0),
     )
-    stage.run(model, Given(unlabelled=sentences(20)), context)  # type: ignore[arg-type]
+    stage.run(model, Given(unlabelled=sentences(20)), context)
     assert [view.value for view in model.spec.representations] == [
         "dense",
         "sparse",
@@ -332,7 +348,7 @@ def test_heads_that_a_model_has_are_kept(tmp_path: Path, context: Context) -> No
     stage = AddHeads(
         optimisation=Optimisation(steps=1, learning_rate=1e-6, warmup=0.0),
     )
-    stage.run(model, Given(unlabelled=sentences(20)), context)  # type: ignore[arg-type]
+    stage.run(model, Given(unlabelled=sentences(20)), context)
     after = token_weight(model)
     assert before is not None
     assert after is not None
@@ -345,11 +361,11 @@ def test_one_head_alone_can_be_added(tmp_path: Path, context: Context) -> None:
         ("multi_vector", AddHeads(sparse=False, multi_vector=4, optimisation=short(1))),
     ):
         model = open_model(write_dense(tmp_path / name))
-        stage.run(model, Given(unlabelled=sentences(9)), context.part(name))  # type: ignore[arg-type]
+        stage.run(model, Given(unlabelled=sentences(9)), context.part(name))
         assert [view.value for view in model.spec.representations] == ["dense", name]
 
 
 def test_heads_need_a_dense_view(tmp_path: Path, context: Context) -> None:
     model = open_model(write_colbert_v2(tmp_path / "model"))
     with pytest.raises(MissingViewError, match="no dense view"):
-        AddHeads(optimisation=short(1)).run(model, Given(unlabelled=sentences(9)), context)  # type: ignore[arg-type]
+        AddHeads(optimisation=short(1)).run(model, Given(unlabelled=sentences(9)), context)

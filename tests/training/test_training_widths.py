@@ -48,7 +48,7 @@ def test_separate_heads_stand_side_by_side_and_tied_ones_share_columns() -> None
 
 @pytest.mark.parametrize("heads", ["separate", "tied"])
 def test_the_vectors_of_a_width_are_those_of_its_own_layer(heads: str) -> None:
-    widths = Widths((2, 4), heads=heads)  # type: ignore[arg-type]
+    widths = Widths((2, 4), heads=heads)
     states, weight = torch.randn(1, 3, 5), draw_weight(widths.total, 5, seed=0)
     together = functional.normalize(states @ weight.T, dim=-1)
     views = widths.views(TokenVectors(together, torch.ones(1, 3, dtype=torch.bool)))
@@ -120,7 +120,7 @@ def test_a_layer_with_a_bias_is_no_start_for_a_width(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", ["colbert", "jacolbert", "jina-colbert"])
 def test_a_dense_model_takes_on_a_familys_ways(dense: Path, tmp_path: Path, family: str) -> None:
     model = open_model(dense)
-    adopt(model, family, dim=8, seed=0, folder=tmp_path / "tokenizer")  # type: ignore[arg-type]
+    adopt(model, family, dim=8, seed=0, folder=tmp_path / "tokenizer")
     assert [view.value for view in model.spec.representations] == ["multi_vector"]
     queries = model.query_batch(TEXTS)
     assert queries.ids.shape[1] == 32

@@ -14,6 +14,7 @@ from tercet.models.jacolbert import JACOLBERT_V25
 from tercet.models.jina_colbert import JINA_COLBERT_V2
 from tercet.models.spec import LateInteraction, ModelSpec, Skiplist
 from tercet.models.stanford import COLBERT_V2
+from tercet.training.gathering import share, wait
 from tercet.training.model import TrainingModel
 from tercet.training.widths import draw_weight, set_token_head, token_weight
 
@@ -33,7 +34,7 @@ def adopt(model: TrainingModel, family: Family, *, dim: int, seed: int, folder: 
     """Let a model write queries and documents as a published family does.
 
     Late interaction is its one view from then on, in a form that Stanford's library reads. Markers
-    that its vocabulary lacks are added to it, and their embeddings drawn like those it has.
+    that its vocabulary lacks are added to it, and their embeddings drawn at random.
 
     Args:
         model: Changed in place; a head of `dim` without bias is kept, another drawn at random.
@@ -73,14 +74,16 @@ def _know_markers(model: TrainingModel, *, seed: int, folder: Path) -> None:
     markers = [side.marker for side in (model.spec.query, model.spec.document) if side.marker]
     if not known.add_special_tokens([m for m in markers if known.token_to_id(m) is None]):
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    copy_tokenizer(home, folder)
-    known.save(str(folder / TOKENIZER_FILE))
+    if share().rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        copy_tokenizer(home, folder)
+        known.save(str(folder / TOKENIZER_FILE))
+    wait()
     model.folder = folder
     rows = max(known.get_vocab_size(), model.spec.vocabulary)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model.backbone.resize_token_embeddings(rows)
+        model.backbone.resize_token_embeddings(rows, mean_resizing=False)
     model.spec = replace(
         model.spec,
         vocabulary=rows,

@@ -82,8 +82,11 @@ class MaskedBatches:
             )
         self._texts, self._share, self._seed = texts, share, seed
         self._mask, self._vocabulary = tokenizer.mask_id, model.spec.vocabulary
-        self._pieces = Pieces.of(tokenizer.terms(range(model.spec.vocabulary)))
-        special = (tokenizer.cls_id, tokenizer.sep_id, tokenizer.pad_id, tokenizer.mask_id)
+        terms = tokenizer.terms(range(model.spec.vocabulary))
+        self._pieces = Pieces.of(terms)
+        markers = {model.spec.query.marker, model.spec.document.marker}
+        special = {tokenizer.cls_id, tokenizer.sep_id, tokenizer.pad_id, tokenizer.mask_id}
+        special |= {n for n, term in enumerate(terms) if term in markers}
         self._special = np.array([n for n in special if n is not None])
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 from copy import copy
 from pathlib import Path
 
+from tercet.training.gathering import share
 from tercet.training.model import TrainingModel
 from tercet.training.saving import save_model
 from tercet.training.widths import Widths, take_width
@@ -29,5 +30,6 @@ def keep_width(model: TrainingModel, widths: Widths, keep: int | None, *, folder
         single = copy(model)  # the backbone is shared, the head is not
         single._modules = dict(model._modules)
         take_width(single, widths, dim)
-        save_model(single, folder / str(dim), layout=layout)
+        if share().rank == 0:
+            save_model(single, folder / str(dim), layout=layout)
     take_width(model, widths, keep)

@@ -80,6 +80,7 @@ class AddHeads:
         texts = some(data.texts(), self.sample, seed=context.seed)
         given = model.spec
         self._add(model)
+        model.in_bfloat16 = self.optimisation.precision == "bfloat16"
         starts = read_starts(model, texts, tokens=self.document_tokens)
         self._start(model, given, starts)
         teacher = None if self.train == "heads" else frozen_copy(model)
