@@ -99,13 +99,26 @@ def read_recipe(path: Path) -> Recipe:
     """
     text = path.read_text(encoding="utf-8")
     try:
-        told = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is no TOML: {error}") from error
-    try:
-        return _recipe(told, text, path.parent)
+        return parse_recipe(text, base=path.parent)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
+
+
+def parse_recipe(text: str, *, base: Path) -> Recipe:
+    """Check a recipe.
+
+    Args:
+        text: TOML.
+        base: What relative paths in it are relative to.
+
+    Raises:
+        RecipeError: It is no TOML, or a table, key or value is wrong.
+    """
+    try:
+        told = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"no TOML: {error}") from error
+    return _recipe(told, text, base)
 
 
 def _recipe(told: Mapping[str, Any], text: str, base: Path) -> Recipe:
