@@ -13,11 +13,13 @@ from tercet.documents import Document
 from tercet.embeddings import Embeddings, MultiVectors, Representation
 from tercet.indexes.base import Index
 from tercet.indexes.qdrant.address import API_KEY, parse_address
+from tercet.indexes.qdrant.cells import Cells
 from tercet.indexes.qdrant.fields import canonical, field_payload, key, nearest_float, string_parts
+from tercet.indexes.qdrant.lines import LOOP_BYTES, REQUEST_BYTES
 from tercet.indexes.qdrant.oversized import MOST_NUMBERS, fitting
 from tercet.indexes.qdrant.points import document_of, payload_of, point_id
 from tercet.indexes.qdrant.requests import Asking, Found
-from tercet.indexes.qdrant.writing import BYTES_AT_ONCE, batches
+from tercet.indexes.qdrant.writing import batches
 from tercet.plans import Plan
 
 DENSE, SPARSE, MULTI_VECTOR = Representation
@@ -114,17 +116,11 @@ def test_requests_stay_small_but_for_single_documents() -> None:
     views = Embeddings(
         multi_vector=MultiVectors(np.zeros((sum(tokens), 2)), np.cumsum([0, *tokens]))
     )
-    cut = list(batches(docs, views))
-    assert cut == [(0, 3), (3, 4), (4, 5)]
-    assert BYTES_AT_ONCE < 400_000 * 2 * 12
-    many = [Document(str(n), "") for n in range(600)]
-    assert [
-        stop - start for start, stop in batches(many, Embeddings(dense=np.zeros((600, 2))))
-    ] == [
-        256,
-        256,
-        88,
-    ]
+    assert [*batches(docs, views, most=REQUEST_BYTES)] == [(0, 3), (3, 4), (4, 5)]
+    assert LOOP_BYTES < REQUEST_BYTES < 400_000 * 2 * 12
+    many, small = [Document(str(n), "") for n in range(600)], Embeddings(dense=np.zeros((600, 2)))
+    cut = [*batches(many, small, most=REQUEST_BYTES)]
+    assert [stop - start for start, stop in cut] == [256, 256, 88]
 
 
 def _long(tokens: int, dim: int) -> tuple[list[Document], Embeddings]:
@@ -168,6 +164,32 @@ def test_a_plan_is_one_request_a_view_over_the_same_lists() -> None:
     assert requests[0].prefetch == lists
     whole: Any = replace(asking, exact=True).requests(vectors, limits)[0].prefetch
     assert whole[0].params.exact
+
+
+def test_what_cells_bring_is_compared_in_one_request_and_scored_in_the_others() -> None:
+    plan = Plan(dict.fromkeys(Representation, 100), dict.fromkeys(Representation, 1), "rrf")
+    tokens = np.eye(3, dtype=np.float32)
+    vectors = {DENSE: [1.0], SPARSE: models.SparseVector(indices=[1], values=[1])}
+    asking = Asking(plan, None, exact=False, shards=2, cells=Cells("k", tokens))
+    limits = asking.limits(10_000)
+    requests = asking.requests({**vectors, MULTI_VECTOR: tokens.tolist()}, limits)
+    brought: Any = [[one.using for one in request.prefetch or []] for request in requests]
+    assert [request.using for request in requests] == [
+        *("multi_vector", "dense", "sparse", "multi_vector")
+    ]
+    late = ["cells", "multi_vector"]
+    rest = ["dense", "sparse"]
+    assert brought == [late, [*rest, *late], [*rest, *late], rest]
+    assert [request.limit for request in requests] == [108, 2248, 2248, 648]
+    assert [bool(request.with_payload) for request in requests] == [True, False, False, True]
+    two = Plan({DENSE: 9, MULTI_VECTOR: 9}, {MULTI_VECTOR: 1})
+    late_only = Plan({MULTI_VECTOR: 9}, {DENSE: 1})
+    for other, count in ((two, 3), (late_only, 2)):
+        some = replace(asking, plan=other)
+        asked = some.requests({**vectors, MULTI_VECTOR: tokens.tolist()}, some.limits(10_000))
+        assert len(asked) == count
+    exact = replace(asking, exact=True)
+    assert len(exact.requests({**vectors, MULTI_VECTOR: tokens.tolist()}, limits)) == 3
 
 
 def test_a_list_that_ends_in_a_tie_is_not_settled() -> None:
