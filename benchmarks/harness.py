@@ -17,11 +17,12 @@ WORKER = Path(__file__).with_name("worker.py")
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One contender: a name in `worker.SYSTEMS`, the interpreter it runs in, its options."""
+    """One contender: a name in `SYSTEMS` of its script, the interpreter it runs in, its options."""
 
     name: str
     python: str
     options: Mapping[str, object]
+    script: Path = WORKER
 
 
 class Worker:
@@ -30,23 +31,24 @@ class Worker:
     def __init__(self, system: System, job: Mapping[str, object], *, threads: int) -> None:
         self.name = system.name
         self._process = subprocess.Popen(
-            [system.python, str(WORKER)],
+            [system.python, str(system.script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self._ask({"system": system.name, "threads": threads, **job, **system.options})
+        self.ask({"system": system.name, "threads": threads, **job, **system.options})
 
     def measure(self) -> dict[str, float]:
         """One pass over the job's texts."""
-        return self._ask({"go": True})
+        return self.ask({"go": True})
 
     def close(self) -> None:
         """Let the process end."""
         self._process.communicate("")
 
-    def _ask(self, message: Mapping[str, object]) -> dict[str, float]:
+    def ask(self, message: Mapping[str, object]) -> dict[str, float]:
+        """One line out, one line back."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the worker has no pipes")
         self._process.stdin.write(json.dumps(message) + "\n")
