@@ -18,6 +18,7 @@ from tercet.encoding.int8 import (
     Int8Linear,
     quantise,
     rounded,
+    spread,
     weight_levels,
 )
 from tercet.encoding.options import Quantize
@@ -68,6 +69,25 @@ def test_rows_are_rounded_by_their_own_largest_magnitude() -> None:
     assert q.tolist() == [[64, -127, 32], [0, 0, 0], [127, 64, -32]]
     torch.testing.assert_close(scale[[0, 2], 0], torch.tensor([2 / 127, 100 / 127]))
     torch.testing.assert_close(q * scale, x, rtol=0, atol=0.5 * 100 / 127)
+
+
+def test_rows_of_activations_are_spread_over_the_whole_range() -> None:
+    x = torch.tensor([[-1.0, 0.0, 4.0], [4.0, 4.0, 4.0], [0.0, 0.0, 0.0], [-3.0, -2.2, -1.3]])
+    q, scale, offset = spread(x)
+    assert q[0].tolist() == [-128, -128 + 51, 127]
+    assert q[3].tolist() == [-128, -128 + 120, 127]
+    torch.testing.assert_close(q * scale + offset, x, rtol=0, atol=0.51 * 5 / 255)
+    assert torch.equal((q * scale + offset)[[1, 2]], x[[1, 2]])
+
+
+@torch.inference_mode()
+def test_states_that_reach_farther_to_one_side_lose_less_than_with_a_scale_alone() -> None:
+    torch.manual_seed(0)
+    x = torch.nn.functional.gelu(torch.randn(64, 256) * 2)  # from -0.17 to 6 or so
+    q, scale = rounded(x, LEVELS)
+    with_offset, scales, offsets = spread(x)
+    alone = (q * scale - x).square().mean()
+    assert (with_offset * scales + offsets - x).square().mean() < alone / 3
 
 
 @pytest.mark.parametrize("activation", ["none", "gelu"])

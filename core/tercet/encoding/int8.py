@@ -1,7 +1,8 @@
 """Weights as int8, and products of integers: a quarter of the memory, and faster on most CPUs.
 
-Each row of activations (each token) has a scale of its own, so no text changes another's vectors;
-each output of a layer, and each entry of an embedding table, has one too.
+Each row of activations (each token) has a scale and an offset of its own, so no text changes
+another's vectors; each output of a layer, and each entry of an embedding table, has a scale too.
+The offset uses the whole range: a token's states reach farther to one side than to the other.
 """
 
 import platform
@@ -19,15 +20,21 @@ LEVELS = 127
 LEVELS_OF_SMALL_SUMS = 63
 """The same for weights on CPUs that add pairs of products in 16 bits: 2 * 255 * 63 < 2^15."""
 
+STEPS = 255
+"""From the smallest to the largest int8 value: what a row of activations is spread over."""
+
+LOWEST = -128
+"""The smallest int8 value."""
+
 ROWS_AT_ONCE = 256
 """Rows that are rounded, multiplied and scaled back while they are in the cache."""
 
 SMALLEST_SCALE = 1e-30
-"""In place of the scale of a row of zeros."""
+"""In place of the scale of a row whose values are all alike."""
 
 
 class Int8Linear(nn.Module):
-    """y = act((q W^T) * row scale * output scale + b), where q and W are int8."""
+    """y = act((q W^T * row scale + row offset * sums of W) * output scale + b), q and W int8."""
 
     def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
         super().__init__()
@@ -36,6 +43,7 @@ class Int8Linear(nn.Module):
         self._exact = weight_levels()
         self._weight, scale = _rounded_weights(linear.weight.detach(), self._exact or LEVELS)
         self._scale = scale.T.contiguous()  # [1, N]
+        self._sums = self._weight.sum(dim=1, dtype=torch.float32) * self._scale[0]  # [N]
         bias = torch.zeros(self.out_features) if linear.bias is None else linear.bias.detach()
         self._bias = bias.float().clone()
 
@@ -50,10 +58,12 @@ class Int8Linear(nn.Module):
 
     def _project(self, x: Tensor, y: Tensor) -> None:
         """Some rows, [rows, K], into their place, [rows, N]."""
-        q, scale = rounded(x.float(), LEVELS)
+        q, scale, offset = spread(x.float())
         z = y if y.dtype == torch.float32 else torch.empty(y.shape)
-        torch.mul(self._product(q), scale, out=z)
+        z.copy_(self._product(q))  # a product of integers and floats would be slower
+        z.mul_(scale)
         torch.addcmul(self._bias, z, self._scale, out=z)
+        z.addr_(offset[:, 0], self._sums)
         if self._activation == "gelu":
             z = functional.gelu(z)
         if z is not y:
@@ -89,6 +99,23 @@ def quantise(model: nn.Module) -> None:
                 setattr(parent, name, Int8Embedding(child))
     for parameter in model.parameters():  # one that lies in a mapped file would keep all of it
         parameter.data = parameter.data.clone()
+
+
+def spread(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows as integers over the whole range of int8, so that x = q * scale + offset, nearly.
+
+    Args:
+        x: [rows, K], in float32.
+
+    Returns:
+        int8 [rows, K], and scales and offsets, float32 [rows, 1].
+    """
+    low, high = x.amin(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)
+    scale = (high - low).div_(STEPS).clamp_min_(SMALLEST_SCALE)
+    offset = low - LOWEST * scale
+    factor = scale.reciprocal()
+    q = torch.addcmul(-offset * factor, x, factor).round_().clamp_(LOWEST, LOWEST + STEPS)
+    return q.to(torch.int8), scale, offset
 
 
 def rounded(x: Tensor, levels: int) -> tuple[Tensor, Tensor]:
@@ -131,9 +158,9 @@ def weight_levels() -> int:
 def _multiplies_exactly(levels: int) -> bool:
     """Whether sums of the largest products of both signs come out right."""
     size = 64
-    q = torch.full((size, size), LEVELS, dtype=torch.int8)
+    q = torch.full((size, size), LOWEST + STEPS, dtype=torch.int8)
     weight = torch.full((size, size), levels, dtype=torch.int8)
-    q[1::2] *= -1
+    q[1::2] = LOWEST
     weight[1::2] *= -1
     try:
         found = torch._int_mm(q, weight.t())
