@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tercet.encoding.heads.projection import Projection, unit
+from tercet.encoding.packing import padded_rows
 from tercet.encoding.transfers import to_device
 
 
@@ -23,4 +24,6 @@ class MultiVectorView:
             states: Of all rows, [rows, H].
             rows: Those chosen.
         """
-        return unit(self._projection(states[to_device(rows, states.device)]))
+        filled = np.pad(rows, (0, padded_rows(len(rows)) - len(rows)))  # with any row
+        chosen = states[to_device(filled, states.device)]
+        return unit(self._projection(chosen))[: len(rows)]
