@@ -10,6 +10,23 @@ from tercet.models.backbones import POSITIONS_BEHIND_PAD
 TABLE = "position_embeddings"
 
 
+def table_name(backbone: PreTrainedModel) -> str:
+    """The name of the parameter that holds the learned positions.
+
+    Raises:
+        ValueError: The backbone has none.
+    """
+    _, table = _table(backbone)
+    return next(name for name, tensor in backbone.named_parameters() if tensor is table.weight)
+
+
+def first_row(backbone: PreTrainedModel) -> int:
+    """The row of a text's first token: some architectures count behind the pad token."""
+    if backbone.config.model_type not in POSITIONS_BEHIND_PAD:
+        return 0
+    return int(backbone.config.pad_token_id) + 1
+
+
 def extend_positions(backbone: PreTrainedModel, *, positions: int, keep: int = 0) -> None:
     """Stretch the table of learned positions so that a backbone reads longer texts.
 
@@ -27,7 +44,7 @@ def extend_positions(backbone: PreTrainedModel, *, positions: int, keep: int = 0
             positions already, or it would keep more than it has.
     """
     home, table = _table(backbone)
-    first = _first_row(backbone)
+    first = first_row(backbone)
     learned = len(table.weight) - first
     if positions <= learned:
         raise ValueError(f"the backbone has {learned} positions already, and {positions} are asked")
@@ -72,13 +89,6 @@ def _table(backbone: PreTrainedModel) -> tuple[nn.Module, nn.Embedding]:
         f"a {backbone.config.model_type} backbone has no table of positions to extend: rotary "
         "positions go on without one"
     )
-
-
-def _first_row(backbone: PreTrainedModel) -> int:
-    """The row of a text's first token: some architectures count behind the pad token."""
-    if backbone.config.model_type not in POSITIONS_BEHIND_PAD:
-        return 0
-    return int(backbone.config.pad_token_id) + 1
 
 
 def _stretch_buffers(home: nn.Module, *, rows: int) -> None:
