@@ -115,6 +115,7 @@ def test_cells_that_were_made_anew_are_measured(index: Index) -> None:
     assert 0.9 <= made.recall_at_10 <= 1
     assert made.seconds > 0
     assert made.exact_seconds > 0
+    assert made.build_seconds > 0
 
 
 def test_a_compaction_is_measured_against_what_is_stored(index: Index) -> None:

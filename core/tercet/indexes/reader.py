@@ -30,6 +30,7 @@ class BuildReport:
         recall_at_10: Share of the exact ten best that the search found, the mean over queries.
         seconds: Of a search, the median.
         exact_seconds: Of one that compares everything.
+        build_seconds: Of writing, merging and training since the index was opened to be built.
     """
 
     codebook: int
@@ -39,6 +40,7 @@ class BuildReport:
     recall_at_10: float
     seconds: float
     exact_seconds: float
+    build_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,12 +81,15 @@ def is_report_due(connections: Connections) -> bool:
         return _count(connection) >= GROWTH * report.documents
 
 
-def report_build(reader: LocalReader, arrived: Arrived = NOTHING) -> BuildReport | None:
+def report_build(
+    reader: LocalReader, arrived: Arrived = NOTHING, *, build_seconds: float = 0.0
+) -> BuildReport | None:
     """Measure the search by cells; None where everything is compared.
 
     Args:
         reader: One look at the index.
         arrived: What is compared as it came; all else is compared as it is stored.
+        build_seconds: What the build took.
     """
     snapshot = reader.snapshot
     columns = list(token_columns(snapshot))
@@ -116,6 +119,7 @@ def report_build(reader: LocalReader, arrived: Arrived = NOTHING) -> BuildReport
         recall_at_10=float(np.mean(shared)),
         seconds=float(np.median(seconds)),
         exact_seconds=exact_seconds,
+        build_seconds=build_seconds,
     )
 
 

@@ -258,7 +258,7 @@ class LocalIndex(Index):
             return
         with suppress(TercetIndexError):
             with self.reading() as reader:
-                measured = report_build(reader, arrived)
+                measured = report_build(reader, arrived, build_seconds=self._writer.seconds)
             keep_report(self._writer, self._connections, measured)
 
     def _check_writable(self) -> None:

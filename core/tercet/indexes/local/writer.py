@@ -5,6 +5,7 @@ the writer's lock sweeps them away.
 """
 
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -53,7 +54,11 @@ NEW = (0, b"")
 
 
 class Writer:
-    """Changes the index at a folder; every method holds the writer's lock for one commit a time."""
+    """Changes the index at a folder; every method holds the writer's lock for one commit a time.
+
+    Attributes:
+        seconds: How long it has held the lock: commits, merges and training, in all.
+    """
 
     def __init__(
         self,
@@ -71,13 +76,18 @@ class Writer:
         self._views = views
         self._storage = storage
         self._lock = WriterLock(folder, timeout=timeout)
+        self.seconds = 0.0
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the writer's lock over a folder without orphans; faults are said clearly."""
         with writing_faults(self._folder), self._lock.held():
-            self._sweep()
-            yield
+            start = time.perf_counter()
+            try:
+                self._sweep()
+                yield
+            finally:
+                self.seconds += time.perf_counter() - start
 
     @contextmanager
     def looking(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:
