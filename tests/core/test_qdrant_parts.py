@@ -46,7 +46,7 @@ def test_an_address_names_hosts_and_a_collection() -> None:
         ("qdrant://host/books?shards=0", "at least 1"),
         ("qdrant://host/books?on_disk=yes", "true or false"),
         ("qdrant://host/books?dense=float8", "there are: float32, float16"),
-        ("qdrant://host/books?oversized=cut", "there are: pool, refuse"),
+        ("qdrant://host/books?oversized=cut", "there are: pool, window, refuse"),
         ("qdrant://host/books?write_consistency=2", "more than the 1 replicas"),
         ("qdrant://host/books?parallel=0", "at least 1 request"),
     ],
@@ -131,7 +131,7 @@ def _long(tokens: int, dim: int) -> tuple[list[Document], Embeddings]:
     return docs, Embeddings(multi_vector=MultiVectors(vectors, [0, 1, tokens + 1]))
 
 
-def test_too_many_token_vectors_are_pooled_and_said() -> None:
+def test_too_many_token_vectors_are_pooled_or_cut_and_said() -> None:
     docs, views = _long(2_200, 512)
     with pytest.warns(UserWarning, match="1 documents have more token vectors than the 2047"):
         found = fitting(docs, views, oversized="pool").multi_vector
@@ -139,6 +139,10 @@ def test_too_many_token_vectors_are_pooled_and_said() -> None:
     assert views.multi_vector is not None
     np.testing.assert_array_equal(found[0], views.multi_vector[0])
     assert found[1].size <= MOST_NUMBERS
+    with pytest.warns(UserWarning, match="2047 .* those of the beginning were kept"):
+        window = fitting(docs, views, oversized="window").multi_vector
+    assert window is not None
+    np.testing.assert_array_equal(window.vectors, views.multi_vector.vectors[: 1 + 2047])
     with pytest.raises(ValueError, match="'long': cut it"):
         fitting(docs, views, oversized="refuse")
 

@@ -14,7 +14,7 @@ API_KEY = "QDRANT_API_KEY"
 COLLECTION = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 QUANTISATIONS = ("none", "int8", "binary")
 FLOATS = ("float32", "float16")
-OVERSIZED = ("pool", "refuse")
+OVERSIZED = ("pool", "window", "refuse")
 
 
 @dataclass(frozen=True, slots=True)

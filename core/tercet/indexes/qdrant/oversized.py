@@ -1,7 +1,7 @@
 """What a server does not take: token vectors of one text that are too many, numbers too large."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,8 @@ def fitting(documents: Sequence[Document], embeddings: Embeddings, *, oversized:
     Args:
         documents: Whose they are.
         embeddings: The views.
-        oversized: "pool" makes one vector of similar ones where a text has too many; "refuse".
+        oversized: Where a text has too many vectors: "pool" makes one of similar ones, "window"
+            keeps those of the text's beginning; "refuse".
 
     Raises:
         ValueError: Too many token vectors, or one too large for float16.
@@ -43,9 +44,10 @@ def fitting(documents: Sequence[Document], embeddings: Embeddings, *, oversized:
         f"that a Qdrant server takes; the first is {documents[long[0]].id!r}"
     )
     if oversized == "refuse":
-        raise ValueError(f"{said}: cut it, or open the index with ?oversized=pool")
-    warnings.warn(f"{said}: similar ones became one", stacklevel=4)
-    texts = [_pooled(tokens.take(np.asarray([n])), most) for n in range(len(tokens))]
+        raise ValueError(f"{said}: cut it, or open the index with ?oversized=pool or window")
+    done, shorten = _WAYS[oversized]
+    warnings.warn(f"{said}: {done}", stacklevel=4)
+    texts = [shorten(tokens.take(np.asarray([n])), most) for n in range(len(tokens))]
     offsets = np.cumsum([0, *(len(text) for text in texts)])
     return replace(embeddings, multi_vector=MultiVectors(np.concatenate(texts), offsets))
 
@@ -68,3 +70,14 @@ def check_queries(queries: Embeddings) -> None:
 def _pooled(text: MultiVectors, most: int) -> NDArray[np.float32]:
     factor = -(-len(text.vectors) // most)
     return pooled(text, factor).vectors
+
+
+def _window(text: MultiVectors, most: int) -> NDArray[np.float32]:
+    return text.vectors[:most]
+
+
+_WAYS: Mapping[str, tuple[str, Callable[[MultiVectors, int], NDArray[np.float32]]]] = {
+    "pool": ("similar ones became one", _pooled),
+    "window": ("those of the beginning were kept", _window),
+}
+"""What is said, and what is done."""
