@@ -5,8 +5,8 @@
     OMP_NUM_THREADS=1 python benchmarks/search.py --view multi_vector --sizes 1000 10000
 
 Systems answer the same query one after another; medians, and recall@10 against brute force. Needs
-scipy, faiss-cpu and usearch; `--plot growth.svg` needs matplotlib. A million documents take about
-ten minutes and 6 GiB a view.
+scipy, faiss-cpu and usearch. A million documents take about ten minutes and 6 GiB a view;
+`growth.py` draws how medians grow.
 """
 
 import argparse
@@ -185,22 +185,6 @@ def measured(view: Representation, size: int, count: int, *, hard: bool) -> dict
     return {name: float(np.median(values)) for name, values in found.items()}
 
 
-def plot(path: str, growth: Mapping[int, Mapping[str, float]]) -> None:
-    """Draw medians over sizes."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    from matplotlib import pyplot as plt
-
-    for name in dict.fromkeys(name for row in growth.values() for name in row):
-        sizes = [size for size, row in growth.items() if name in row]
-        plt.loglog(sizes, [1e3 * growth[size][name] for size in sizes], marker="o", label=name)
-    plt.xlabel("documents")
-    plt.ylabel("median ms a query")
-    plt.legend()
-    plt.savefig(path)
-
-
 def main() -> None:
     """Compare at each size."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -208,13 +192,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000])
     parser.add_argument("--queries", type=int, default=50)
     parser.add_argument("--hard", action="store_true", help="token queries with distractors")
-    parser.add_argument("--plot")
     chosen = parser.parse_args()
-    growth = {
-        size: measured(chosen.view, size, chosen.queries, hard=chosen.hard) for size in chosen.sizes
-    }
-    if chosen.plot:
-        plot(chosen.plot, growth)
+    for size in chosen.sizes:
+        measured(chosen.view, size, chosen.queries, hard=chosen.hard)
 
 
 if __name__ == "__main__":
