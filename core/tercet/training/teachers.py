@@ -4,6 +4,7 @@ A teacher is any function from pairs of a query and a document to numbers; a cro
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -79,9 +80,10 @@ class CrossEncoder:
         folder = find(source).folder
         place = choose_device(device)
         try:
-            model, report = AutoModelForSequenceClassification.from_pretrained(
-                folder, output_loading_info=True, dtype=choose_dtype(dtype, device=place)
-            )
+            with _without_bar():
+                model, report = AutoModelForSequenceClassification.from_pretrained(
+                    folder, output_loading_info=True, dtype=choose_dtype(dtype, device=place)
+                )
             tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{folder} is no cross-encoder: {error}") from error
@@ -236,3 +238,17 @@ def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         size = max(1, budget // lengths[order[0]])
         yield order[:size]
         order = order[size:]
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Have transformers draw no bar while it loads weights."""
+    from transformers.utils import logging  # noqa: PLC0415  slow to import
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,7 +1,6 @@
 """Follows a run: measures the model as it is now, and writes the log and the plots."""
 
 import logging
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from tercet.encoder import Encoder
 from tercet.errors import require
 from tercet.evaluation.comparison import evaluate
 from tercet.retriever import Retriever
+from tercet.training.encoders import as_encoder
 from tercet.training.model import TrainingModel
 from tercet.training.monitoring.judged import Judged
 from tercet.training.monitoring.log import Log, curves
 from tercet.training.monitoring.plots import plot
-from tercet.training.saving import save_model
 
 LOG = logging.getLogger(__name__)
 
@@ -204,20 +203,17 @@ def measure_model(
         judged: What is searched.
         plans: Plans that are measured; none is the single views and the model's default.
     """
-    with tempfile.TemporaryDirectory(prefix="tercet-") as folder:
-        save_model(model, Path(folder) / "model")
-        encoder = Encoder.from_pretrained(Path(folder) / "model", device=str(model.device))
-        with Retriever.create(encoder=encoder) as retriever:
-            retriever.add(judged.documents)
-            found = evaluate(
-                retriever,
-                judged.queries,
-                judged.qrels,
-                plans=plans or _plans(encoder),
-                measures=[MEASURE],
-                k=DEPTH,
-                exact=True,
-            )
+    with as_encoder(model) as encoder, Retriever.create(encoder=encoder) as retriever:
+        retriever.add(judged.documents)
+        found = evaluate(
+            retriever,
+            judged.queries,
+            judged.qrels,
+            plans=plans or _plans(encoder),
+            measures=[MEASURE],
+            k=DEPTH,
+            exact=True,
+        )
     return {evaluation.plan: evaluation.measures[MEASURE] for evaluation in found}
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 STAGES = {
     "m3": "tercet.training.stages.m3:M3",
+    "dense": "tercet.training.stages.dense:Dense",
     "heads": "tercet.training.stages.heads:AddHeads",
     "late_interaction": "tercet.training.stages.late_interaction:LateInteractionStage",
     "pairs": "tercet.training.stages.pairs:Pairs",
@@ -21,6 +22,8 @@ STAGES = {
     "masked_lm": "tercet.training.stages.masked_lm:MaskedLM",
     "retromae": "tercet.training.stages.retromae:RetroMAE",
     "extend_positions": "tercet.training.stages.extend_positions:ExtendPositions",
+    "mine": "tercet.training.stages.mine:Mine",
+    "score": "tercet.training.stages.score:Score",
 }
 """Kind to module and class; a module is imported when its kind is asked for."""
 
