@@ -206,6 +206,44 @@ def test_more_token_vectors_than_a_server_takes_are_pooled_or_refused(
         strict.add([Document("b", "")], long)
 
 
+def test_projected_token_vectors_rank_alike_and_come_back_at_full_length(
+    qdrant_address: Address, tmp_path: Path
+) -> None:
+    spec = replace(
+        ENCODER.spec, representations=(Representation.MULTI_VECTOR,), multi_vector_dim=1024
+    )
+    rng = np.random.default_rng(0)
+    plane = np.linalg.qr(rng.standard_normal((1024, 6)))[0].T
+    lengths = [*rng.integers(2, 9, 40), 1100]  # the last has more than a server takes
+    tokens = rng.standard_normal((sum(lengths), 6)) @ plane
+    tokens /= np.linalg.norm(tokens, axis=1, keepdims=True)
+    tokens += 1e-5 * rng.standard_normal(tokens.shape)
+    views = Embeddings(multi_vector=MultiVectors(tokens, np.cumsum([0, *lengths])))
+    docs = [Document(f"d{n:02d}", "") for n in range(41)]
+    queries = views.take([3, 17, 30])
+    with (
+        Index.open(tmp_path / "i", spec=spec, storage=Storage(tokens="float16")) as local,
+        Index.open(qdrant_address() + "?project=8", spec=spec) as remote,
+        Index.open(remote.address, read_only=True) as reader,
+    ):
+        assert not remote.search(queries)[0]
+        assert reader.unchanged(docs[:1]).tolist() == [False]
+        for index in (local, remote):
+            assert index.add(docs, views).committed == 41
+        for asked in (remote, reader):
+            for left, right in zip(local.search(queries), asked.search(queries), strict=True):
+                assert [h.document.id for h in right] == [h.document.id for h in left]
+                assert [h.score for h in right] == pytest.approx([h.score for h in left], abs=2e-2)
+        scores = reader.score(queries, ["d03", "d40"])[Representation.MULTI_VECTOR]
+        expected = local.score(queries, ["d03", "d40"])[Representation.MULTI_VECTOR]
+        np.testing.assert_allclose(scores, expected, atol=2e-2)
+        stored = reader.embeddings(["d40"]).multi_vector
+        assert stored is not None
+        np.testing.assert_allclose(stored.vectors, tokens[-1100:], atol=2e-3)
+        assert remote.stats().bytes["multi_vector"] < 2 * 9 * sum(lengths)
+        assert remote.add(docs[:2], views.take([0, 1])).committed == 2  # its model has no id
+
+
 def test_a_wrong_key_is_said_and_never_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

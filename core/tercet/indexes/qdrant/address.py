@@ -30,6 +30,8 @@ class CollectionOptions:
         hnsw_m: Edges a node of the dense graph; 0 builds none and compares with every vector.
         hnsw_ef: Candidates while that graph is built.
         quantisation: Small copies of dense vectors that are compared first.
+        project: Numbers that token vectors keep, along the directions in which the first
+            documents' have most; None keeps all.
         fields: Fields of the metadata that the server keeps an index of, for filters.
     """
 
@@ -41,6 +43,7 @@ class CollectionOptions:
     hnsw_m: int = 16  # the server's own
     hnsw_ef: int = 100  # the server's own
     quantisation: str = "none"
+    project: int | None = None
     fields: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -52,6 +55,7 @@ class CollectionOptions:
         _check_choice("dense", self.dense, FLOATS)
         _check_choice("quantisation", self.quantisation, QUANTISATIONS)
         least = {"shards": 1, "replicas": 1, "write_consistency": 1, "hnsw_m": 0, "hnsw_ef": 4}
+        least["project"] = 1
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from tercet.documents import AddReport, Document, clean
-from tercet.embeddings import Embeddings, Representation
+from tercet.embeddings import Embeddings, MultiVectors, Representation
 from tercet.errors import IndexReadOnlyError, check_texts
 from tercet.indexes.checks import check_dimensions, check_documents, dimensions_of
 from tercet.indexes.codebooks import LARGE_DOCUMENTS
@@ -22,6 +22,7 @@ from tercet.indexes.qdrant.connection import Connection
 from tercet.indexes.qdrant.lines import AtOnce, Line, finished
 from tercet.indexes.qdrant.oversized import fitting
 from tercet.indexes.qdrant.points import embeddings_of, point_id, points_of
+from tercet.indexes.qdrant.projection import Projection, ProjectionStore
 from tercet.indexes.qdrant.schema import Meta, Schema
 from tercet.indexes.qdrant.search import Search, missing_documents
 from tercet.indexes.qdrant.writing import Writer
@@ -40,6 +41,8 @@ class Collection:
         self._name = connection.address.collection
         self._store = CellStore(self._name)
         self._cells: Cells | None = None
+        self._projections = ProjectionStore(self._name)
+        self._projection: Projection | None = None
         self._asked: set[str] = set()  # keys of centroids that were looked for
         self._shards = 0
         self._known: set[str] = set()
@@ -59,6 +62,8 @@ class Collection:
         """Ask what other clients taught the collection, where something is unknown."""
         if not self._meta.is_complete:
             await line.work(lambda: self.meta)
+        if self._meta.project and self._projection is None and self._shards:
+            self._projection = await self._projections.read(line)
 
     def check_writable(self) -> None:
         """Refuse to change what was opened for reading.
@@ -75,7 +80,9 @@ class Collection:
         """A look at it."""
         if not self._shards:
             self.connection.check_open()
-        return Search(line, self._name, self._shards, self._known, self._cells)
+        is_empty = self._meta.project > 0 and self._projection is None  # the first writer makes it
+        shards = 0 if is_empty else self._shards
+        return Search(line, self._name, shards, self._known, self._cells, self._projection)
 
     async def learn(self, search: Search) -> None:
         """Take the centroids of the documents that were found, where another client trained them.
@@ -90,6 +97,7 @@ class Collection:
     async def unchanged(self, line: Line, documents: Sequence[Document]) -> NDArray[np.bool_]:
         """Which documents stand in it as they are, made by its own model, [N]."""
         check_documents(documents)
+        await self.complete(line)
         points = [point_id(document.id) for document in documents]
         stored = await self.search(line).stored(points)
         model = self._meta.spec.document_id
@@ -102,6 +110,7 @@ class Collection:
     async def embeddings(self, line: Line, ids: Sequence[str]) -> Embeddings:
         """Stored views of N documents, decoded, in the order asked."""
         check_texts(ids, name="ids")
+        await self.complete(line)
         points = points_of(ids)
         records = await self.search(line).records([*points], vectors=True)
         found = {points[str(record.id)]: record for record in records}
@@ -118,7 +127,7 @@ class Collection:
         if not self._shards:
             await line.work(self._learn_dimensions, embeddings)
         has_tokens = MULTI_VECTOR in self._meta.representations
-        views = self._fitting(documents, embeddings)
+        views = await self._fitting(line, documents, embeddings)
         if has_tokens:
             self._cells = await self._store.read(line, self._cells)
         parallel = self.connection.address.client.parallel
@@ -132,6 +141,7 @@ class Collection:
         """Remove documents; how many were there."""
         check_texts(ids, name="ids")
         self.check_writable()
+        await self.complete(line)
         there = [*await self.search(line).stored([*points_of(ids)])]
         if there:
             await self.remove(line, models.PointIdsList(points=[*there]))
@@ -154,14 +164,28 @@ class Collection:
         vectors = [record.vector if isinstance(record.vector, dict) else {} for record in records]
         spec = self._meta.spec
         views = embeddings_of(vectors, self._meta.representations, self.meta.dimensions)
-        return Embeddings(**views, model_id=spec.model_id, document_id=spec.document_id)
+        found = Embeddings(**views, model_id=spec.model_id, document_id=spec.document_id)
+        return found if self._projection is None else self._projection.restored(found)
 
-    def _fitting(self, documents: Sequence[Document], embeddings: Embeddings) -> Embeddings:
+    async def _fitting(
+        self, line: Line, documents: Sequence[Document], embeddings: Embeddings
+    ) -> Embeddings:
         tokens = embeddings.multi_vector
         if tokens is not None and self._meta.pooling > 1:
             embeddings = replace(embeddings, multi_vector=pooled(tokens, self._meta.pooling))
+        if tokens is not None and self._meta.project:
+            embeddings = (await self._project(line, tokens)).shortened(embeddings)
         oversized = self.connection.address.client.oversized
         return fitting(documents, embeddings, oversized=oversized)
+
+    async def _project(self, line: Line, tokens: MultiVectors) -> Projection:
+        """The projection; of the first token vectors where nobody made one before."""
+        await self.complete(line)
+        if self._projection is None:
+            made = await line.work(Projection.train, tokens, self._meta.project)
+            await self._projections.write(line, made)
+            self._projection = await self._projections.read(line) or made
+        return self._projection
 
     def _learn_dimensions(self, embeddings: Embeddings) -> None:
         self._meta = self._schema.learn(self._meta, dimensions_of(embeddings))

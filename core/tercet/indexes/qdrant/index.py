@@ -264,7 +264,9 @@ class QdrantIndex(Index):
         return finished(self._collection.write(self._at_once, documents, embeddings))
 
     def _reader(self) -> QdrantReader:
-        return QdrantReader(self._collection.search(self._at_once))
+        line = self._at_once
+        finished(self._collection.complete(line))
+        return QdrantReader(self._collection.search(line))
 
     def _remove(self, chosen: models.PointsSelector) -> None:
         finished(self._collection.remove(self._at_once, chosen))

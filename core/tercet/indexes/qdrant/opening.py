@@ -41,7 +41,8 @@ def open_collection(
         views = chosen_views(spec, representations)
         known = {view: dim for view, dim in spec_dimensions(spec).items() if view in views}
         pooling = 1 if storage is None else storage.pooling
-        meta = schema.create(Meta(spec, views, known, pooling), connection.address.layout)
+        layout = connection.address.layout
+        meta = schema.create(Meta(spec, views, known, pooling, layout.project or 0), layout)
     if spec is not None:
         check_same_model(spec, meta.spec, where=where)
     check_stored_views(representations, meta.representations, where=where)

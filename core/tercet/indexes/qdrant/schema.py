@@ -36,12 +36,14 @@ class Meta:
         representations: The views that are stored.
         dimensions: E of each view that has one, as far as it is known.
         pooling: Token vectors of a document that became one.
+        project: Numbers that a token vector keeps; 0 keeps all.
     """
 
     spec: EncoderSpec
     representations: tuple[Representation, ...]
     dimensions: Dimensions
     pooling: int = 1
+    project: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -56,6 +58,7 @@ class Meta:
             "representations": [view.value for view in self.representations],
             "dimensions": {view.value: dim for view, dim in self.dimensions.items()},
             "pooling": self.pooling,
+            "project": self.project,
         }
 
     @classmethod
@@ -77,6 +80,7 @@ class Meta:
                 tuple(map(Representation, payload["representations"])),
                 {Representation(view): dim for view, dim in payload["dimensions"].items()},
                 payload["pooling"],
+                payload.get("project", 0),
             )
         except (KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
             raise IndexFormatError(f"the index at {where} cannot be read: {error!r}") from error
@@ -219,7 +223,8 @@ def vector_params(
         if view is DENSE:
             dense[view.value] = _dense_params(meta.dimensions[view], chosen)
         elif view is MULTI_VECTOR:
-            dense[view.value] = _token_params(meta.dimensions[view], chosen)
+            size = min(meta.project or meta.dimensions[view], meta.dimensions[view])
+            dense[view.value] = _token_params(size, chosen)
             sparse[CELLS] = _sparse_params(chosen)
         else:
             sparse[view.value] = _sparse_params(chosen)

@@ -21,6 +21,7 @@ from tercet.indexes.qdrant.conditions import compile_filter, names_filter
 from tercet.indexes.qdrant.lines import Line
 from tercet.indexes.qdrant.oversized import check_queries
 from tercet.indexes.qdrant.points import DOCUMENT, document_of, points_of, vectors_of
+from tercet.indexes.qdrant.projection import Projection
 from tercet.indexes.qdrant.requests import EXACTLY, Asking, Found, Limits, Lookup, Vectors
 from tercet.plans import Plan
 
@@ -50,6 +51,7 @@ class Search:
         shards: Parts of the collection; 0 where there is none yet.
         known: Fields that some document had, so that nobody need ask again.
         cells: Bring candidates for late interaction.
+        projection: Of token vectors; None where they are kept whole.
         seen: Keys of the centroids that found documents name.
     """
 
@@ -58,12 +60,14 @@ class Search:
     shards: int
     known: set[str] = field(default_factory=set)
     cells: Lookup | None = None
+    projection: Projection | None = None
     seen: set[str] = field(default_factory=set)
 
     async def collect(
         self, queries: Embeddings, plan: Plan, *, filter: Expression | None, exact: bool
     ) -> list[Candidates]:
         """The union of the plan's candidate lists for each query, scored in all its views."""
+        queries = self._projected(queries)
         check_queries(queries)
         asking = Asking(plan, await self.condition(filter), exact, self.shards, self.cells)
         if not self.shards:
@@ -88,7 +92,7 @@ class Search:
         if missing:
             raise missing_documents(missing, ids)
         place = {id_: point for point, id_ in points.items()}
-        vectors = vectors_of(queries, views)
+        vectors = vectors_of(self._projected(queries), views)
         scores = {view: np.zeros((len(queries), len(ids)), dtype=np.float32) for view in views}
         for n, query in enumerate(vectors):
             found = await self._scores(query, [*points])
@@ -162,6 +166,9 @@ class Search:
             return None
         await self._warn_of_unknown_fields(expression)
         return await compile_filter(expression, self._settled)
+
+    def _projected(self, queries: Embeddings) -> Embeddings:
+        return queries if self.projection is None else self.projection.shortened(queries)
 
     async def _settled(self, condition: models.Filter, comparison: Comparison) -> list[str]:
         """Points of a filter whose documents pass a comparison, looked at one by one."""
