@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-from qdrant_servers import QdrantServer
+from qdrant_servers import QdrantServer, qdrant_cluster
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny models: threads only wait for each other
@@ -17,6 +17,13 @@ def qdrant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantSe
     """A real Qdrant server for all tests that ask for one."""
     with QdrantServer(tmp_path_factory.mktemp("qdrant")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def qdrant_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[QdrantServer]]:
+    """A real cluster of three."""
+    with qdrant_cluster(tmp_path_factory.mktemp("cluster"), 3) as nodes:
+        yield nodes
 
 
 @pytest.fixture

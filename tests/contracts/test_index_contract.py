@@ -1,7 +1,9 @@
 """What every engine of `Index` does, compared with brute force over the same vectors."""
 
 import copy
+import os
 import pickle
+import uuid
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,9 +34,16 @@ WORDS = ["cat", "dog", "mat", "sun", "moon", "star", "tree", "river", "stone", "
 WORDS += ["snow", "wind", "fire", "leaf", "root"]
 
 
-@pytest.fixture(params=["file", "qdrant", "edge"])
+CLUSTER = ["cluster"] if os.environ.get("TERCET_CLUSTER") else []
+"""A cluster of three takes minutes more: `TERCET_CLUSTER=1 pytest tests/contracts -k cluster`."""
+
+
+@pytest.fixture(params=["file", "qdrant", "edge", *CLUSTER])
 def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """An address for each engine; Edge is Qdrant's own in this process, without a server."""
+    if request.param == "cluster":
+        hosts = [node.host for node in request.getfixturevalue("qdrant_nodes")]
+        return f"qdrant://{','.join(hosts)}/{uuid.uuid4().hex}?shards=3&replicas=2"
     if request.param == "qdrant":
         made: str = request.getfixturevalue("qdrant_address")()
         return made
