@@ -1,12 +1,17 @@
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from tercet.testing.checkpoints import write_bge_m3
 from tercet.training.losses.infonce import info_nce
 from tercet.training.losses.m3 import V1, V4, M3Form, contrastive, m3_loss
-from tercet.training.stages.m3 import HIDDEN, hide_copies, own_columns
+from tercet.training.opening import open_model
+from tercet.training.ranking_batches import RankingBatch
+from tercet.training.stages.m3 import HIDDEN, M3, M3Objective, hide_copies, own_columns
 
 Q, N, TEMPERATURE = 3, 6, 0.5
 TARGETS = torch.tensor([0, 2, 4])
@@ -100,3 +105,32 @@ def test_a_copy_of_the_positive_is_no_negative_and_makes_no_nan(scores: list[Ten
     loss = m3_loss(seen, own[:, 0], temperature=0.02)
     assert torch.isfinite(loss)
     assert all(torch.isfinite(g).all() for g in torch.autograd.grad(loss, scores))
+
+
+@pytest.mark.parametrize("kind", ["contrastive", "self_distilled"])
+def test_loss_and_gradients_are_those_of_flagembedding(tmp_path: Path, kind: str) -> None:
+    golden = json.loads(Path(__file__).with_name("m3_loss.json").read_text())
+    folder = write_bge_m3(tmp_path / "model", positions=130)
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace('_prob": 0.1', '_prob": 0.0'))
+    model = open_model(folder).train()
+    documents = model.document_batch(golden["documents"], tokens=golden["document_tokens"])
+    batch = RankingBatch(
+        model.query_batch(golden["queries"]), documents, torch.arange(len(documents))
+    )
+    distils = kind == "self_distilled"
+    settings = M3(temperature=golden["temperature"], self_distillation=distils)
+    loss = M3Objective(settings)(model, batch)
+    loss.backward()
+    assert loss.item() == pytest.approx(golden[kind]["loss"], rel=1e-5)
+    found = {n: p.grad for n, p in model.backbone.named_parameters()}
+    assert model.sparse_layer is not None
+    assert model.multi_vector_layers is not None
+    found["sparse.weight"] = model.sparse_layer.weight.grad
+    found["multi_vector.0.bias"] = dict(model.multi_vector_layers.named_parameters())[
+        "layers.0.linear.bias"
+    ].grad
+    for name, length in golden[kind]["gradients"].items():
+        gradient = found[name]
+        assert gradient is not None
+        assert gradient.norm().item() == pytest.approx(length, rel=1e-4), name

@@ -163,8 +163,14 @@ class TrainingModel(nn.Module):
         """Make all views of a batch."""
         return self.views(self.states(batch), batch)
 
+    def checkpoint_layers(self) -> None:
+        """Let layers of the backbone keep their input alone, and run again when it is needed."""
+        newer = getattr(self.backbone, "activation_checkpointing_enable", None)  # of 5.23
+        enable = newer or self.backbone.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+
     def weights(self) -> Weights:
-        """The tensors as they are now, adapters merged, on the CPU."""
+        """The tensors, adapters merged, on the CPU, where they may share the model's memory."""
         named: dict[str, Tensor] = {}
         for role, layers in (
             ("dense", self.dense_layers),

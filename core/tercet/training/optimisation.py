@@ -25,6 +25,8 @@ class Optimisation:
         weight_decay: Of AdamW.
         clip: The longest gradient; 0 for any.
         precision: Arithmetic of the backbone and the heads; weights stay float32.
+        checkpoint_layers: Whether a layer of the backbone keeps its input alone until the backward
+            pass and is run again there: less memory for long texts.
         save_every: Steps between checkpoints.
         keep: Checkpoints that are kept.
         log_every: Steps between lines of the log.
@@ -41,6 +43,7 @@ class Optimisation:
     weight_decay: float = 0.01
     clip: float = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_layers: bool = False
     save_every: int = 500
     keep: int = 2
     log_every: int = 10

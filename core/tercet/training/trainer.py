@@ -83,6 +83,8 @@ def fit(
     require("accelerate", extra="train")
     choose_trained(model, train, optimisation.low_rank, seed=context.seed)
     model.in_bfloat16 = optimisation.precision == "bfloat16"
+    if optimisation.checkpoint_layers:
+        model.checkpoint_layers()
     steps = max(1, len(batches) // optimisation.accumulate)
     context.folder.mkdir(parents=True, exist_ok=True)
     with (

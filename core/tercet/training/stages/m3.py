@@ -12,6 +12,7 @@ from tercet.models.spec import ModelSpec
 from tercet.training.batching import Batching
 from tercet.training.cached_gradients import encode
 from tercet.training.context import Context
+from tercet.training.examples import Demand
 from tercet.training.gathering import gather, gather_views, share
 from tercet.training.losses.m3 import FORMS, contrastive, distil, m3_loss
 from tercet.training.model import TrainingModel, Views
@@ -72,7 +73,7 @@ class M3:
         check_views(model.spec)
         batches = RankingBatches(
             model,
-            data.examples(),
+            data.examples(Demand(negatives=min(1, self.batching.documents - 1))),
             self.batching,
             self.optimisation,
             seed=context.seed,

@@ -1,0 +1,97 @@
+"""The dense view alone: InfoNCE on pairs, the unsupervised stage of BGE-M3."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from tercet.errors import MissingViewError
+from tercet.training.batching import Batching
+from tercet.training.cached_gradients import encode
+from tercet.training.context import Context
+from tercet.training.examples import Demand
+from tercet.training.gathering import gather, share
+from tercet.training.losses.infonce import info_nce
+from tercet.training.model import TrainingModel
+from tercet.training.optimisation import Optimisation, Trained
+from tercet.training.ranking_batches import RankingBatch, RankingBatches
+from tercet.training.scores import dense_scores
+from tercet.training.sources import TrainingData
+from tercet.training.stages.m3 import hide_copies, own_columns
+from tercet.training.trainer import fit
+
+PAIRS = Batching(documents=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """The settings.
+
+    Attributes:
+        train: What of the model learns.
+        temperature: tau of InfoNCE.
+        sub_batch_tokens: Padded tokens of a sub-batch, of which only embeddings are kept; None
+            keeps the activations of the batch.
+        batching: What stands in a batch; with one document a query, all negatives are those of
+            other queries.
+        optimisation: How it is optimised.
+    """
+
+    train: Trained = "all"
+    temperature: float = 0.02
+    sub_batch_tokens: int | None = None
+    batching: Batching = PAIRS
+    optimisation: Optimisation = field(default_factory=Optimisation)
+
+    def run(self, model: TrainingModel, data: TrainingData, context: Context) -> TrainingModel:
+        """Train a model on queries with their documents.
+
+        Args:
+            model: Trained in place; it must have a dense view.
+            data: Labelled examples.
+            context: Where, and from which seed.
+
+        Returns:
+            The same model.
+
+        Raises:
+            MissingViewError: It has no dense view.
+            TrainingError: Training stopped.
+        """
+        if model.spec.dense is None:
+            raise MissingViewError(
+                f"this stage trains a dense view, and {model.spec.name} has none"
+            )
+        examples = data.examples(Demand(negatives=min(1, self.batching.documents - 1)))
+        batches = RankingBatches(
+            model, examples, self.batching, self.optimisation, seed=context.seed, share=share()
+        )
+        objective = DenseObjective(self)
+        fit(
+            model,
+            objective,
+            batches,
+            optimisation=self.optimisation,
+            train=self.train,
+            context=context,
+        )
+        return model
+
+
+class DenseObjective(nn.Module):
+    """The loss of one batch; documents of all devices are negatives."""
+
+    def __init__(self, settings: Dense) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, model: TrainingModel, batch: RankingBatch) -> Tensor:
+        """Encode the batch and compare each query with every document."""
+        queries = encode(model, batch.queries, tokens=self.settings.sub_batch_tokens).dense
+        documents = encode(model, batch.documents, tokens=self.settings.sub_batch_tokens).dense
+        if queries is None or documents is None:
+            raise MissingViewError("the model has no dense view")
+        names = gather(batch.names.unsqueeze(1)).squeeze(1)
+        first = share().rank * len(documents)
+        own = own_columns(len(queries), batch.each, first=first, device=names.device)
+        scores = hide_copies(dense_scores(queries, gather(documents)), names, own)
+        return info_nce(scores, own[:, 0], temperature=self.settings.temperature)

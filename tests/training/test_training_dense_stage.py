@@ -1,0 +1,45 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from tercet.errors import MissingViewError
+from tercet.testing.checkpoints import write_dense
+from tercet.training.batching import Batching, LengthGroup
+from tercet.training.context import Context
+from tercet.training.datasets.settings import DataSettings
+from tercet.training.examples import Example
+from tercet.training.opening import open_model
+from tercet.training.optimisation import Optimisation
+from tercet.training.ranking_batches import RankingBatches
+from tercet.training.sources import TrainingData
+from tercet.training.stages.dense import Dense, DenseObjective
+
+PAIRS = Batching((LengthGroup(100, 4),), documents=1)
+
+
+def test_the_dense_stage_is_infonce_over_the_documents_of_the_batch(tmp_path: Path) -> None:
+    model = open_model(write_dense(tmp_path / "model")).eval()
+    examples = [Example(f"question {n}", (f"answer {n}",)) for n in range(4)]
+    batch = RankingBatches(model, examples, PAIRS, Optimisation(), seed=0)[0]
+    loss = DenseObjective(Dense(temperature=0.1))(model, batch)
+    queries, documents = model(batch.queries).dense, model(batch.documents).dense
+    plain = functional.cross_entropy(queries @ documents.T / 0.1, torch.arange(4))
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
+
+
+def test_the_dense_stage_trains_on_pairs_without_negatives(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("anchor,positive\nwhere,here\nwho,she\n")
+    model = open_model(write_dense(tmp_path / "model"))
+    before = {name: tensor.clone() for name, tensor in model.weights().backbone.items()}
+    stage = Dense(
+        batching=PAIRS, optimisation=Optimisation(steps=1, warmup=0.0, learning_rate=1e-2)
+    )
+    data = TrainingData(DataSettings(examples=(tmp_path / "pairs.csv",)))
+    after = stage.run(model, data, Context(tmp_path / "run")).weights().backbone
+    assert any(not torch.equal(tensor, after[name]) for name, tensor in before.items())
+    model.spec = replace(model.spec, dense=None)
+    with pytest.raises(MissingViewError, match="trains a dense view"):
+        stage.run(model, data, Context(tmp_path / "other"))
