@@ -180,6 +180,20 @@ def test_token_vectors_come_from_the_pass_that_owns_the_token() -> None:
     assert rows.tokens(0).tolist() == [0, 2, 3]
 
 
+def test_on_a_cpu_token_vectors_are_projected_in_few_sizes() -> None:
+    sizes = set()
+
+    class Spy(Projection):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sizes.add(len(x))
+            return x
+
+    view, states = MultiVectorView(Spy(()), dim=2), torch.randn(600, 2)
+    for rows in range(1, 513):
+        assert len(view.vectors(states, np.arange(rows))) == rows
+    assert len(sizes) < 50  # a CPU's library keeps a kernel for each
+
+
 def test_a_text_of_which_nothing_is_kept_has_its_first_token() -> None:
     text = text_of([1, 2], keep=[False, False])
     rows = TokenRows([pass_of(0, [0, 1])], [text], dim=2)

@@ -195,9 +195,10 @@ class PackedBackbone:
         return states[0, : sum(map(len, passes))]  # [1, padded rows, H] -> [rows, H]
 
     def _row(self, values: Sequence[NDArray[np.int64]]) -> Tensor:
-        """The values of all passes and some zeros, which no row reads, [1, padded rows]."""
+        """The values of all passes and, on a CPU, some zeros that no row reads, [1, rows]."""
         joined = np.concatenate(values)
-        row = np.zeros((1, padded_rows(len(joined))), dtype=np.int64)
+        rows = padded_rows(len(joined)) if self._device.type == "cpu" else len(joined)
+        row = np.zeros((1, rows), dtype=np.int64)
         row[0, : len(joined)] = joined
         return to_device(row, self._device)
 

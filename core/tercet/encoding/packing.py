@@ -116,10 +116,10 @@ def alike(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def padded_rows(rows: int) -> int:
-    """Rows that a pack is run with: 8 sizes from each power of two to the next.
+    """Rows that a CPU computes with: 8 sizes from each power of two to the next.
 
-    A CPU library builds its kernels for each number of rows that it meets, and keeps them: with
-    any number they cost more memory than the model's own work, and time at each new one.
+    Its library builds kernels for each number of rows that it meets, and keeps them: with any
+    number they cost more memory than the model's own work, and time at each new one.
     """
     step = max(8, 1 << max(0, rows.bit_length() - 4))
     return -(-rows // step) * step

@@ -24,6 +24,6 @@ class MultiVectorView:
             states: Of all rows, [rows, H].
             rows: Those chosen.
         """
-        filled = np.pad(rows, (0, padded_rows(len(rows)) - len(rows)))  # with any row
-        chosen = states[to_device(filled, states.device)]
+        filling = padded_rows(len(rows)) - len(rows) if states.device.type == "cpu" else 0
+        chosen = states[to_device(np.pad(rows, (0, filling)), states.device)]
         return unit(self._projection(chosen))[: len(rows)]
