@@ -120,11 +120,11 @@ def _sums(
                 np.maximum(best[rows], best_of(vectors, starts), out=best[rows])
         scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=0)  # -> [M, n]
 
-    way.spread(score_run, list(_runs(offsets, budget)))
+    way.spread(score_run, list(runs(offsets, budget)))
     return scores
 
 
-def _runs(offsets: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:
+def runs(offsets: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:
     """Cut documents into runs [first, last) within the budget; a giant is a run of its own."""
     first, count = 0, len(offsets) - 1
     while first < count:

@@ -11,6 +11,7 @@ from tercet.indexes.local.dense_codes import DenseCodes, build_codes, open_codes
 from tercet.indexes.local.segments import Column, Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Shortlist, best_of_all
 from tercet.scoring.dense import inner_product
+from tercet.scoring.devices import DeviceVectors
 
 NAME, CODEC = "dense", "float32"
 BLOCK_ROWS = 16_384
@@ -54,6 +55,8 @@ class DenseColumn:
 
     def score(self, queries: Vectors, rows: Rows) -> NDArray[np.float32]:
         """Scores of some rows, [M, R]."""
+        if self._on_device is not None:
+            return self._on_device.products(queries, rows)
         return inner_product(queries, self._vectors[rows])
 
     def decode(self, rows: Rows) -> Vectors:
@@ -76,7 +79,12 @@ class DenseColumn:
 
     @cached_property
     def _codes(self) -> DenseCodes | None:
-        return open_codes(self._segment)
+        return open_codes(self._segment) if self._segment.device is None else None
+
+    @cached_property
+    def _on_device(self) -> DeviceVectors | None:
+        device = self._segment.device
+        return None if device is None else DeviceVectors(self._vectors, device)
 
     def _best(self, queries: Vectors, depth: int, allowed: Allowed) -> list[Shortlist]:
         share = 1.0 if allowed is None else float(allowed.mean())
@@ -95,6 +103,8 @@ class DenseColumn:
         return found
 
     def _compare_all(self, queries: Vectors, depth: int, allowed: Allowed) -> list[Shortlist]:
+        if self._on_device is not None:
+            return best_of_all(self._on_device.products(queries), depth, allowed)
         return best_of_all(inner_product(queries, self._vectors), depth, allowed)
 
 

@@ -40,6 +40,7 @@ from tercet.indexes.local.statistics import stats_of
 from tercet.indexes.local.writer import Writer
 from tercet.indexes.reader import IndexStats
 from tercet.indexes.storage import Storage
+from tercet.scoring.devices import check_device
 
 SCAN_DOCUMENTS = 1000
 """Documents of a batch of `scan`."""
@@ -183,6 +184,17 @@ class LocalIndex(Index):
         """What it holds, in numbers."""
         with self.reading() as reader:
             return stats_of(reader, self._folder)
+
+    def move_to(self, device: str) -> None:
+        """Compare dense and token vectors by torch on a device from now on: "cuda", say.
+
+        They are copied there when they are first compared, as they are stored. Dense vectors are
+        all compared there, token vectors by way of their cells as before.
+
+        Raises:
+            ValueError: There is no such device.
+        """
+        self._snapshots.move_to(check_device(device))
 
     def measure(self, queries: Embeddings, *, k: int = 10) -> Mapping[Representation, Measurement]:
         """What a search finds of the exact top k, and how long both take, in each stored view.

@@ -14,8 +14,9 @@ from tercet.indexes.local.late_interaction import CodedPart, search_cells
 from tercet.indexes.local.mean_residuals import Block, MeanResiduals, mean_residuals
 from tercet.indexes.local.segments import Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist, best_of_all
-from tercet.indexes.local.tokens import CELLS, TOKENS, Arrays, Residual, codec_named
+from tercet.indexes.local.tokens import CELLS, SCALES, TOKENS, Arrays, Residual, codec_named
 from tercet.ragged import ragged_rows
+from tercet.scoring.devices import DeviceTokens
 from tercet.scoring.multi_vector import maxsim_loaded
 from tercet.scoring.threads import Buffer
 
@@ -40,6 +41,7 @@ class MultiVectorColumn:
                 "does not read: upgrade tercet"
             )
         self.codec = codec
+        self._device = segment.device
         self.offsets: NDArray[np.int64] = segment.array(OFFSETS, OFFSETS_CODEC)
         self.arrays: Arrays = {array: segment.array(array, name) for array in codec.dtypes}
         self.cells: CellLists | None = None
@@ -99,6 +101,8 @@ class MultiVectorColumn:
     def score(self, queries: MultiVectors, rows: Rows) -> Scores:
         """Scores of some rows, summed over query tokens, [M, R]."""
         tokens, offsets = ragged_rows(self.offsets, rows)
+        if self._on_device is not None:
+            return self._on_device.maxsim(queries, offsets, tokens)
         buffer = Buffer()
 
         def load(start: int, stop: int) -> NDArray[np.float32]:
@@ -123,7 +127,19 @@ class MultiVectorColumn:
         for start in range(0, len(rows), size):
             yield ragged_rows(self.offsets, rows[start : start + size])[0]
 
+    @cached_property
+    def _on_device(self) -> DeviceTokens | None:
+        if self._device is None:
+            return None
+        if isinstance(self.codec, Residual):
+            tokens = self.decode_tokens(np.arange(int(self.offsets[-1])))
+            return DeviceTokens(tokens, None, self._device)
+        return DeviceTokens(self.arrays[TOKENS], self.arrays.get(SCALES), self._device)
+
     def _compare_all(self, queries: MultiVectors, depth: int, allowed: Allowed) -> list[Shortlist]:
+        if self._on_device is not None:
+            scores = self._on_device.maxsim(queries, self.offsets)
+            return best_of_all(scores, depth, allowed)
         buffer = Buffer()
 
         def load(start: int, stop: int) -> NDArray[np.float32]:

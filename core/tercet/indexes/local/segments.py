@@ -87,6 +87,7 @@ class Segment:
         arrays: Its arrays by name, read-only.
         codecs: How each of them is encoded.
         codebook: What its token vectors refer to, if they do.
+        device: Where torch compares its vectors; None leaves that to the CPU.
     """
 
     path: Path
@@ -94,6 +95,7 @@ class Segment:
     arrays: Mapping[str, NDArray[Any]]
     codecs: Mapping[str, str]
     codebook: Codebook | None = None
+    device: str | None = None
 
     def array(self, name: str, codec: str) -> NDArray[Any]:
         """An array of this segment.

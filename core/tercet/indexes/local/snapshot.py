@@ -225,6 +225,7 @@ class Snapshots:
         self._representations = representations
         self._marked = marked
         self.codebooks = Codebooks()
+        self._device: str | None = None
         self._current: Snapshot | None = None
         self._lock = ForkLock()
 
@@ -242,6 +243,11 @@ class Snapshots:
         finally:
             with self._lock:
                 self._let_go(snapshot)
+
+    def move_to(self, device: str) -> None:
+        """Compare vectors on a device from the next look on."""
+        self._device = device
+        self.close()
 
     def close(self) -> None:
         """Let go of the current one."""
@@ -301,9 +307,9 @@ class Snapshots:
 
     def _open(self, connection: sqlite3.Connection, key: int, file: str, rows: int) -> Part:
         segment = open_segment(self._folder / "segments" / file, rows=rows)
-        codebook = codebook_key(segment.codecs)
-        if codebook is not None:
-            segment = replace(segment, codebook=self.codebooks.get(connection, codebook))
+        key_of = codebook_key(segment.codecs)
+        codebook = None if key_of is None else self.codebooks.get(connection, key_of)
+        segment = replace(segment, codebook=codebook, device=self._device)
         columns = {view: COLUMNS[view](segment) for view in self._representations}
         keys = segment.array(KEYS, KEYS_CODEC)
         return Part(key, segment, columns, keys, np.ones(rows, dtype=np.bool_))

@@ -1,0 +1,98 @@
+"""Comparison on a device: the same rankings as numpy's, by the same code on "cpu" and on a GPU."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tercet.documents import Document
+from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation
+from tercet.indexes import codebooks
+from tercet.indexes.local import compaction, training
+from tercet.indexes.local.index import LocalIndex
+from tercet.indexes.storage import Storage
+from tercet.scoring import devices
+from tercet.scoring.devices import DeviceTokens, DeviceVectors, check_device
+from tercet.scoring.multi_vector import maxsim
+
+DIM = 16
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here that torch can use")
+DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
+SPEC = EncoderSpec(
+    family="test",
+    representations=(Representation.DENSE, Representation.MULTI_VECTOR),
+    model_id="m",
+    document_id="d",
+)
+
+
+def embedded(count: int, seed: int) -> Embeddings:
+    fixed = np.random.default_rng(7).standard_normal((60, DIM))
+    rng = np.random.default_rng(seed)
+    tokens = fixed[rng.integers(0, 60, 8 * count)] + 0.2 * rng.standard_normal((8 * count, DIM))
+    tokens /= np.linalg.norm(tokens, axis=1, keepdims=True)
+    views = MultiVectors(tokens.astype(np.float32), np.arange(0, 8 * count + 1, 8))
+    dense = rng.standard_normal((count, DIM)).astype(np.float32)
+    return Embeddings(dense=dense, multi_vector=views, model_id="m", document_id="d")
+
+
+def found(index: LocalIndex, plan: str, *, exact: bool) -> list[dict[str, float]]:
+    rankings = index.search(embedded(6, 3), k=8, plan=plan, exact=exact)
+    return [{hit.document.id: hit.score for hit in ranking} for ranking in rankings]
+
+
+@DEVICES
+@pytest.mark.parametrize("tokens", ["int8", "float16", "4bit"])
+def test_an_index_ranks_on_a_device_as_without_one(
+    tmp_path: Path, device: str, tokens: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "LARGE_DOCUMENTS", 300)
+    monkeypatch.setattr(training, "LARGE_DOCUMENTS", 300)
+    monkeypatch.setattr(training, "LARGE_TOKENS", 1000)
+    monkeypatch.setattr(codebooks, "CELLS", 64)
+    storage = Storage(tokens=tokens)  # type: ignore[arg-type]
+    with LocalIndex.open(tmp_path / "index", spec=SPEC, storage=storage) as index:
+        assert isinstance(index, LocalIndex)
+        index.add([Document(f"d{n:03d}", "") for n in range(500)], embedded(500, 1))
+        cases = [(plan, exact) for plan in ("dense", "multi_vector") for exact in (False, True)]
+        before = [found(index, plan, exact=exact) for plan, exact in cases]
+        index.move_to(device)
+        for (plan, exact), expected in zip(cases, before, strict=True):
+            rankings = zip(found(index, plan, exact=exact), expected, strict=True)
+            for scores, known in rankings:
+                assert scores == pytest.approx(known, rel=1e-4)
+
+
+@DEVICES
+def test_token_vectors_are_compared_in_blocks_and_by_choice(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "SIMILARITIES", 200)
+    rng = np.random.default_rng(0)
+    offsets = np.asarray([0, 3, 4, 40, 41])
+    queries = MultiVectors(rng.standard_normal((5, 4)).astype(np.float32), np.asarray([0, 2, 5]))
+    documents = MultiVectors(rng.standard_normal((41, 4)).astype(np.float32), offsets)
+    expected = np.stack([maxsim(queries[n], documents) for n in range(2)])
+    held = DeviceTokens(documents.vectors, None, device)
+    np.testing.assert_allclose(held.maxsim(queries, offsets), expected, rtol=1e-5)
+    chosen = np.asarray([40, *range(3)])
+    some = held.maxsim(queries, np.asarray([0, 1, 4]), chosen)
+    np.testing.assert_allclose(some, expected[:, [3, 0]], rtol=1e-5)
+    scaled = DeviceTokens(documents.vectors, np.full(41, 2, dtype=np.float32), device)
+    np.testing.assert_allclose(scaled.maxsim(queries, offsets), 2 * expected, rtol=1e-5)
+
+
+@DEVICES
+def test_dense_vectors_are_compared_with_all_or_some(device: str) -> None:
+    held = DeviceVectors(np.asarray([[1, 0], [0, 1], [3, 4]], dtype=np.float32), device)
+    queries = np.asarray([[2, 1]], dtype=np.float32)
+    assert held.products(queries).tolist() == [[2, 1, 10]]
+    assert held.products(queries, np.asarray([2, 0])).tolist() == [[10, 2]]
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"cannot be compared on the device 'cuda:77'.*'cpu'"):
+        check_device("cuda:77")
+    with pytest.raises(ValueError, match="the device 'abacus'"):
+        check_device("abacus")
