@@ -1,5 +1,7 @@
 """What the Qdrant engine does before it asks a server: addresses, payloads, batches."""
 
+import types
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +17,7 @@ from tercet.indexes.base import Index
 from tercet.indexes.qdrant.address import API_KEY, parse_address
 from tercet.indexes.qdrant.cells import Cells
 from tercet.indexes.qdrant.fields import canonical, field_payload, key, nearest_float, string_parts
-from tercet.indexes.qdrant.lines import LOOP_BYTES, REQUEST_BYTES
+from tercet.indexes.qdrant.lines import LOOP_BYTES, REQUEST_BYTES, finished
 from tercet.indexes.qdrant.oversized import MOST_NUMBERS, fitting
 from tercet.indexes.qdrant.points import document_of, payload_of, point_id
 from tercet.indexes.qdrant.requests import Asking, Found
@@ -104,6 +106,22 @@ def test_a_document_comes_back_from_its_payload() -> None:
     assert document_of(payload) == document
     assert set(payload["names"]) == {"b", "a", "a_2ex", "_", "_24parent"}
     assert field_payload({"$parent": "no"}, None)["names"] == []
+
+
+def test_a_coroutine_that_waits_has_no_answer_at_once() -> None:
+    async def answer() -> int:
+        return 7
+
+    @types.coroutine
+    def wait() -> Iterator[None]:
+        yield
+
+    async def waiting() -> None:
+        await wait()
+
+    assert finished(answer()) == 7
+    with pytest.raises(RuntimeError, match="to be answered at once"):
+        finished(waiting())
 
 
 def test_the_same_id_is_the_same_point_for_good() -> None:

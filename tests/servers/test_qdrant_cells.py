@@ -167,16 +167,20 @@ def test_late_interaction_compares_the_documents_of_its_cells_once_a_query(
     plan = Plan(dict.fromkeys(Representation, depth), dict.fromkeys(Representation, 1.0), "rrf")
     queries = mixed(6, seed=5)
     asked: list[models.QueryRequest] = []
+    batches: list[int] = []
     query = QdrantClient.query_batch_points
-    monkeypatch.setattr(
-        QdrantClient,
-        "query_batch_points",
-        lambda self, name, requests: asked.extend(requests) or query(self, name, requests),
-    )
+
+    def batch(client: QdrantClient, name: str, requests: list[models.QueryRequest]) -> object:
+        batches.append(len(requests))
+        asked.extend(requests)
+        return query(client, name, requests)
+
+    monkeypatch.setattr(QdrantClient, "query_batch_points", batch)
     with Index.open(address(), spec=spec) as index:
         index.add(documents(310), mixed(310, seed=0))
         found = index.search(queries, plan=plan, k=10)
         through_cells = [*asked]
+        assert len(batches) == 1
         exact = index.search(queries, plan=plan, k=10, exact=True)
     late = [r for r in through_cells if r.using == "multi_vector" and compares_cells(r)]
     assert len(late) == len(queries)

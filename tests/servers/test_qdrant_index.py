@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient, models
+from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from qdrant_servers import QdrantServer, free_ports
 
 from tercet.documents import AddReport, Document
@@ -98,6 +98,23 @@ def test_a_client_of_ones_own_is_used_and_stays_open(
     dense = QdrantIndex.on(client, name, representations=tuple(Representation))
     assert len(dense) == 5
     assert not dense.read_only
+
+
+async def test_an_asynchronous_client_of_ones_own_is_used_in_the_loop(
+    client: QdrantClient, qdrant_address: Address, qdrant_server: QdrantServer
+) -> None:
+    name = collection_of(qdrant_address())
+    own = AsyncQdrantClient(url=f"http://{qdrant_server.host}", check_compatibility=False)
+    docs, queries = documents(20), ENCODER.encode_queries(["cat"])
+    with (
+        QdrantIndex.on(client, name, async_client=own, spec=ENCODER.spec) as both,
+        QdrantIndex.on(client, name) as one,
+    ):
+        assert (await both.aadd(docs, encoded(docs))).committed == 20
+        assert await both.asearch(queries) == both.search(queries)
+        assert await one.asearch(queries) == both.search(queries)
+    assert await own.collection_exists(name)
+    await own.close()
 
 
 def test_token_vectors_have_no_graph(client: QdrantClient, qdrant_address: Address) -> None:
