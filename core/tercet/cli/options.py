@@ -23,7 +23,11 @@ Quiet = Annotated[
 ]
 
 Device = Annotated[
-    str | None, typer.Option(help="Where the model runs: cpu, cuda, mps.", show_default="the best")
+    str | None,
+    typer.Option(
+        help="Where the model runs: cpu, cuda, mps; cuda:0,cuda:1 for both.",
+        show_default="the best",
+    ),
 ]
 
 Dtype = Annotated[str, typer.Option(help="Arithmetic: auto, float32, bfloat16, float16.")]
