@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from tercet.embeddings import Embeddings
 from tercet.encoder import Encoder
-from tercet.errors import CheckpointError, MissingViewError
+from tercet.encoding import saving as encoding_saving
+from tercet.errors import CheckpointError, MissingViewError, TrainingError
 from tercet.testing import checkpoints
 from tercet.training import replacing, saving
 from tercet.training.model import TrainingModel
@@ -120,7 +121,7 @@ def test_a_layout_that_cannot_say_what_a_model_is_is_refused(
     with pytest.raises(
         CheckpointError, match=r"'stanford' cannot say .* heads, queries, documents"
     ):
-        save_model(m3, tmp_path / "stanford", layout="stanford")
+        save_model(m3, tmp_path / "stanford", layout="stanford", card="# A card")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -165,10 +166,17 @@ def test_a_full_disk_leaves_the_previous_model_whole(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for module, function in ((replacing.os, "fsync"), (shutil, "copyfile")):
+    def written_in_part(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    for module, function, fault in (
+        (replacing.os, "fsync", full),
+        (shutil, "copyfile", full),
+        (encoding_saving, "save_file", written_in_part),
+    ):
         with monkeypatch.context() as patched:
-            patched.setattr(module, function, full)
-            with pytest.raises(OSError, match="No space left"):
+            patched.setattr(module, function, fault)
+            with pytest.raises(TrainingError, match=r"No space left .*as it was"):
                 save_model(m3, tmp_path / "model")
         assert content(tmp_path / "model") == before
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -190,7 +198,7 @@ def test_a_renaming_that_fails_puts_the_previous_folder_back(
     for there in (True, False):
         with monkeypatch.context() as patched:
             patched.setattr(Path, "rename", refusing)
-            with pytest.raises(OSError, match="Input/output"), replaced(folder):
+            with pytest.raises(TrainingError, match="Input/output"), replaced(folder):
                 pass
         assert [path.name for path in tmp_path.iterdir()] == ["model"] * there
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
+from tercet.errors import TrainingError
+
 MODEL = "config.json"
 """A folder that has this file is a model, which another model may replace."""
 
@@ -24,6 +28,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
     Raises:
         FileExistsError: It holds files and is no model.
+        TrainingError: A file could not be written.
     """
     folder = folder.resolve()
     if folder.exists() and any(folder.iterdir()) and not (folder / MODEL).is_file():
@@ -37,9 +42,12 @@ def replacing(folder: Path) -> Iterator[Path]:
         partial.chmod(0o755)  # what mkdtemp makes is for nobody else
         _sync(partial)
         _swap(partial, folder)
-    except BaseException:
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch.save has RuntimeError
+        raise TrainingError(
+            f"the model could not be written to {folder}: {error}; what was there is as it was"
+        ) from error
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _swap(partial: Path, folder: Path) -> None:

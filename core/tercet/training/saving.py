@@ -67,6 +67,7 @@ def save_model(
         CheckpointError: The layout cannot say what the model is, so that another model would be
             opened from it.
         FileExistsError: The folder holds files and is no model.
+        TrainingError: A file could not be written; what was there is as it was.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"no layout {layout!r}; there are: {', '.join(LAYOUTS)}")
