@@ -1,5 +1,7 @@
 """The inner product: how dense vectors are compared."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,6 +10,9 @@ from tercet.scoring.threads import in_parallel
 
 BLOCK_ROWS = 4096
 """Documents that one thread scores at a time."""
+
+Load = Callable[[int, int], NDArray[np.float32]]
+"""Gives the vectors from one position to another, [n, E]; each thread of its own."""
 
 
 def inner_product(
@@ -31,13 +36,25 @@ def inner_product(
         raise ValueError(
             f"queries have {queries.shape[1]} dimensions, documents {documents.shape[1]}"
         )
-    if not len(queries) or not len(documents):
-        return np.zeros((len(queries), len(documents)), dtype=np.float32)
-    scores = np.empty((len(queries), len(documents)), dtype=np.float32)
+    return inner_product_loaded(queries, lambda start, stop: documents[start:stop], len(documents))
+
+
+def inner_product_loaded(
+    queries: NDArray[np.float32], load: Load, count: int
+) -> NDArray[np.float32]:
+    """Score documents whose vectors are loaded block by block, once for all queries, [M, N].
+
+    Args:
+        queries: Dense vectors, [M, E].
+        load: Gives the documents' vectors.
+        count: How many there are.
+    """
+    scores = np.zeros((len(queries), count), dtype=np.float32)
 
     def score_block(start: int) -> None:
-        block = slice(start, start + BLOCK_ROWS)
-        scores[:, block] = tiled_products(queries, documents[block])
+        block = slice(start, min(start + BLOCK_ROWS, count))
+        scores[:, block] = tiled_products(queries, load(block.start, block.stop))
 
-    in_parallel(score_block, range(0, len(documents), BLOCK_ROWS))
+    if len(queries):
+        in_parallel(score_block, range(0, count, BLOCK_ROWS))
     return scores

@@ -13,14 +13,16 @@ from tercet.indexes.local.sparse import SparseColumn
 Make = Callable[[Any, Context], dict[str, Column]]
 
 STORE: Mapping[Representation, Make] = {
-    Representation.DENSE: lambda vectors, _: DenseColumn.store(vectors),
+    Representation.DENSE: lambda vectors, context: DenseColumn.store(
+        vectors, context.storage.dense
+    ),
     Representation.SPARSE: lambda weights, _: SparseColumn.store(weights),
     Representation.MULTI_VECTOR: store_tokens,
 }
 """The arrays of a new segment, from a view of its documents."""
 
 MERGE: Mapping[Representation, Make] = {
-    Representation.DENSE: lambda parts, _: DenseColumn.merge(parts),
+    Representation.DENSE: lambda parts, its: DenseColumn.merge(parts, its.storage.dense),
     Representation.SPARSE: lambda parts, _: SparseColumn.merge(parts),
     Representation.MULTI_VECTOR: merge_tokens,
 }

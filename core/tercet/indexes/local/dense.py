@@ -1,4 +1,4 @@
-"""Dense vectors in a segment: float32 rows; codes bring candidates where there are many."""
+"""Dense vectors in a segment; codes bring candidates where there are many."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.indexes.local.dense_codes import DenseCodes, build_codes, open_codes
+from tercet.indexes.local.dense_rows import DenseRows, dense_columns
 from tercet.indexes.local.segments import Column, Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Shortlist, best_of_all
-from tercet.scoring.dense import inner_product
+from tercet.scoring.dense import inner_product, inner_product_loaded
 from tercet.scoring.devices import DeviceVectors
+from tercet.scoring.threads import Buffer
 
-NAME, CODEC = "dense", "float32"
 BLOCK_ROWS = 16_384
 """Rows that a copy handles at once."""
 
@@ -37,7 +38,7 @@ class DenseColumn:
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
-        self._vectors: Vectors = segment.array(NAME, CODEC)  # [rows, E]
+        self._vectors = DenseRows(segment)
 
     @classmethod
     def best(
@@ -57,25 +58,27 @@ class DenseColumn:
         """Scores of some rows, [M, R]."""
         if self._on_device is not None:
             return self._on_device.products(queries, rows)
-        return inner_product(queries, self._vectors[rows])
+        return inner_product(queries, self._vectors.take(rows))
 
     def decode(self, rows: Rows) -> Vectors:
         """The vectors of some rows, [R, E]."""
-        vectors: Vectors = self._vectors[rows]
-        return vectors
+        return self._vectors.take(rows)
 
     @staticmethod
-    def store(vectors: Vectors) -> dict[str, Column]:
+    def store(vectors: Vectors, codec: str) -> dict[str, Column]:
         """The arrays of a new segment."""
-        return {NAME: Column.of(CODEC, vectors.astype(np.float32, copy=False))}
+        plain = vectors.astype(np.float32, copy=False)
+        return dense_columns(codec, lambda: iter([plain]), *plain.shape)
 
     @staticmethod
-    def merge(parts: Sequence[tuple["DenseColumn", Rows]]) -> dict[str, Column]:
+    def merge(parts: Sequence[tuple["DenseColumn", Rows]], codec: str) -> dict[str, Column]:
         """The arrays of a segment made of rows of others."""
-        dim = parts[0][0]._vectors.shape[1]
-        count = sum(len(rows) for _, rows in parts)
-        vectors = Column(CODEC, np.dtype("<f4"), (count, dim), _pieces(parts))
-        return {NAME: vectors, **build_codes(lambda: _pieces(parts), count, dim)}
+        dim, count = parts[0][0]._vectors.dim, sum(len(rows) for _, rows in parts)
+
+        def blocks() -> Iterator[Vectors]:
+            return _pieces(parts)
+
+        return dense_columns(codec, blocks, count, dim) | build_codes(blocks, count, dim)
 
     @cached_property
     def _codes(self) -> DenseCodes | None:
@@ -84,7 +87,7 @@ class DenseColumn:
     @cached_property
     def _on_device(self) -> DeviceVectors | None:
         device = self._segment.device
-        return None if device is None else DeviceVectors(self._vectors, device)
+        return None if device is None else DeviceVectors(self._vectors.take(slice(None)), device)
 
     def _best(self, queries: Vectors, depth: int, allowed: Allowed) -> list[Shortlist]:
         share = 1.0 if allowed is None else float(allowed.mean())
@@ -105,7 +108,13 @@ class DenseColumn:
     def _compare_all(self, queries: Vectors, depth: int, allowed: Allowed) -> list[Shortlist]:
         if self._on_device is not None:
             return best_of_all(self._on_device.products(queries), depth, allowed)
-        return best_of_all(inner_product(queries, self._vectors), depth, allowed)
+        buffer = Buffer()
+
+        def load(start: int, stop: int) -> Vectors:
+            return self._vectors.take(slice(start, stop), buffer)
+
+        scores = inner_product_loaded(queries, load, len(self._vectors))
+        return best_of_all(scores, depth, allowed)
 
 
 def _pieces(parts: Sequence[tuple[DenseColumn, Rows]]) -> Iterator[Vectors]:

@@ -84,7 +84,7 @@ class Half:
         del cells
         if len(vectors) and float(np.abs(vectors).max()) > LARGEST:
             raise ValueError(
-                f"token vectors are stored as float16, which ends at {LARGEST:g}: scale them, "
+                f"vectors are stored as float16, which ends at {LARGEST:g}: scale them, "
                 "to unit length as a rule"
             )
         return {TOKENS: vectors.astype(np.float16)}
