@@ -100,7 +100,7 @@ class Asking:
         lists = {view: self._list(view, vectors[view], limit) for view, limit in limits.items()}
         if len(self.plan.views) == 1:
             return [_alone(found) for found in lists.values()]
-        if MULTI_VECTOR in lists and self._near_by(limits) and self.cells is not None:
+        if MULTI_VECTOR in lists and self._near_by(limits):
             return self._through_cells(lists, vectors, limits)
         return [self._scored(view, [*lists.values()], vectors, limits) for view in self.plan.views]
 
