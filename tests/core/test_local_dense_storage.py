@@ -21,7 +21,8 @@ SPEC = EncoderSpec(
 
 def vectors(count: int, seed: int) -> np.ndarray:
     found: np.ndarray = np.random.default_rng(seed).standard_normal((count, DIM))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found.astype(np.float32)
 
 
 def add(index: Index, held: np.ndarray, start: int) -> None:

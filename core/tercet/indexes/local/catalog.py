@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tercet.embeddings import EncoderSpec, Representation
@@ -216,12 +216,7 @@ def _damaged_meta(error: Exception) -> IndexCorruptError:
 
 
 def _parsed(values: Mapping[str, str]) -> Meta:
-    if (found := int(values["format"])) != FORMAT:
-        remedy = "upgrade tercet" if found > FORMAT else "open it once for writing, to move it on"
-        raise IndexFormatError(
-            f"the index is of format {found}; this version of tercet reads format {FORMAT}: "
-            f"{remedy}"
-        )
+    _check_format(int(values["format"]))
     if values["sha256"] != _hash(values):
         raise ValueError("its values do not have its hash")
     return Meta(
@@ -233,6 +228,15 @@ def _parsed(values: Mapping[str, str]) -> Meta:
         Storage.from_json(values["storage"]),
         BuildReport(**json.loads(values[REPORT])) if REPORT in values else None,
     )
+
+
+def _check_format(found: int) -> None:
+    if found != FORMAT:
+        remedy = "upgrade tercet" if found > FORMAT else "open it once for writing, to move it on"
+        raise IndexFormatError(
+            f"the index is of format {found}; this version of tercet reads format {FORMAT}: "
+            f"{remedy}"
+        )
 
 
 def read_format(connection: sqlite3.Connection) -> int:
@@ -266,15 +270,23 @@ def next_generation(connection: sqlite3.Connection) -> int:
     return generation
 
 
-def learn_dimensions(connection: sqlite3.Connection, found: Mapping[Representation, int]) -> Meta:
-    """Note the length of vectors that nothing had said before."""
-    meta = read_meta(connection)
-    known = {**found, **meta.dimensions}
-    if known != meta.dimensions:
+def learn_dimensions(
+    connection: sqlite3.Connection, found: Mapping[Representation, int]
+) -> Mapping[Representation, int]:
+    """The length of vectors; what nothing had said before is noted.
+
+    Raises:
+        IndexFormatError: Another writer has moved the index on to another format.
+    """
+    _check_format(read_format(connection))
+    (text,) = connection.execute("SELECT value FROM meta WHERE key = 'dimensions'").fetchone()
+    known = {Representation(view): dim for view, dim in json.loads(text).items()}
+    dimensions = {**found, **known}
+    if dimensions != known:
         update = "UPDATE meta SET value = ? WHERE key = 'dimensions'"
-        connection.execute(update, (json.dumps(known),))
+        connection.execute(update, (json.dumps(dimensions),))
         _seal(connection)
-    return replace(meta, dimensions=known)
+    return dimensions
 
 
 def write_report(connection: sqlite3.Connection, report: BuildReport | None) -> None:

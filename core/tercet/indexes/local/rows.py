@@ -25,9 +25,11 @@ def row_hash(values: Iterable[str | bytes | int | float | None]) -> bytes:
     """Hash of a stored row, of every byte in it."""
     stored = b""
     for value in values:
-        # What was damaged may have no text; a check reads it with the bytes escaped.
-        text = value if isinstance(value, str) else repr(value)
-        raw = value if isinstance(value, bytes) else text.encode(errors="surrogateescape")
+        if isinstance(value, bytes):
+            raw = value
+        else:  # what was damaged may have no text; a check reads it with the bytes escaped
+            text = value if isinstance(value, str) else repr(value)
+            raw = text.encode(errors="surrogateescape")
         stored += b"%s %d %s" % (type(value).__name__.encode(), len(raw), raw)
     return hashlib.sha256(stored).digest()
 

@@ -6,6 +6,7 @@ An array's codec stands in the file's metadata under `codec.<name>`, the number 
 
 import hashlib
 import json
+import math
 import mmap
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,7 +65,7 @@ class Column:
     @property
     def nbytes(self) -> int:
         """Its size in the file."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ def _parse_header(content: mmap.mmap | bytes) -> tuple[dict[str, Any], int]:
 
 def _map(content: mmap.mmap | bytes, start: int, entry: Mapping[str, Any]) -> NDArray[Any]:
     dtype, shape = NAMES[entry["dtype"]], tuple(entry["shape"])
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     begin, end = entry["data_offsets"]
     if end - begin != count * dtype.itemsize or start + end > len(content):
         raise ValueError(f"an array of shape {shape} in bytes {begin} to {end}")

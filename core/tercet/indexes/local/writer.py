@@ -164,10 +164,12 @@ class Writer:
         replaced = [stored[document.id][0] for document in chosen if document.id in stored]
         places = self._places(replaced) if replaced else []
         keys = np.arange(first_key, first_key + len(fresh), dtype=np.int64)
-        written = self._write_batch(embeddings.take(np.asarray(fresh) + start), keys, context)
+        whole = len(fresh) == len(embeddings)
+        views = embeddings if whole else embeddings.take(np.asarray(fresh) + start)
+        written = self._write_batch(views, keys, context)
         with self._naming(written) as connection:
             learned = learn_dimensions(connection, dimensions_of(embeddings))
-            check_dimensions(embeddings, learned.dimensions, name="documents")
+            check_dimensions(embeddings, learned, name="documents")
             remove_documents(connection, replaced, places, next_generation(connection))
             insert_segment(connection, written)
             inserted = [hashes[row] for row in fresh]
