@@ -22,12 +22,14 @@ class Case:
         layout: Name of the layout.
         library: Name of the environment, as in tests/equivalence/make_golden.py.
         arguments: Of the writer.
+        heads: Length of the token vectors that it gets with lexical weights; None for no heads.
     """
 
     writer: str
     layout: str
     library: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    heads: int | None = None
 
 
 MODERN = {"backbone": "modernbert", "layers": 4, "local_attention": 16}
@@ -35,6 +37,9 @@ ST = "sentence-transformers"
 
 CASES = {
     "m3": Case("write_bge_m3", "bge-m3", "flagembedding", {"positions": 514, "seed": 21}),
+    "m3-bert": Case(
+        "write_dense", "bge-m3", "flagembedding", {"pooling": "cls", "seed": 32}, heads=32
+    ),
     "m3-dense": Case("write_bge_m3", ST, "st", {"positions": 514, "seed": 22}),
     "colbert": Case("write_colbert_v2", "stanford", "colbert", {"seed": 23}),
     "colbert-xlm-roberta": Case("write_colbert_xlm_roberta", "stanford", "colbert", {"seed": 24}),
@@ -65,12 +70,13 @@ CASES = {
 def write(name: str, folder: Path) -> Path:
     """Open a tiny checkpoint, change every weight, save it; the saved folder."""
     from tercet.testing import checkpoints
-    from tercet.training.opening import open_model
+    from tercet.training.opening import Heads, open_model
     from tercet.training.saving import save_model
 
     case = CASES[name]
     getattr(checkpoints, case.writer)(folder / "opened", **case.arguments)
-    model = open_model(folder / "opened")
+    added = None if case.heads is None else Heads(sparse=True, multi_vector=case.heads)
+    model = open_model(folder / "opened", heads=added)
     rng = np.random.default_rng(case.arguments["seed"])
     with torch.no_grad():
         for parameter in model.parameters():
