@@ -60,9 +60,9 @@ def ask(workers: Mapping[str, Worker], queries: int, kind: str) -> None:
 
 def spend(workers: Mapping[str, Worker], what: str, said: str) -> None:
     """Let each system build or add, and print what it took beside ours."""
-    answers = {name: worker.ask({"do": what}) for name, worker in workers.items()}
-    ours = answers["tercet"]
-    for name, answer in answers.items():
+    ours = workers["tercet"].ask({"do": what})
+    for name, worker in workers.items():
+        answer = ours if name == "tercet" else worker.ask({"do": what})
         print(
             f"  {said}: {name:12} {answer['seconds']:8.2f} s, {answer['cpu_seconds']:8.2f} s of "
             f"CPU, {answer['cpu_seconds'] / ours['cpu_seconds']:6.2f} x ours",
