@@ -11,7 +11,14 @@ from tercet.training.losses.infonce import info_nce
 from tercet.training.losses.m3 import V1, V4, M3Form, contrastive, m3_loss
 from tercet.training.opening import open_model
 from tercet.training.ranking_batches import RankingBatch
-from tercet.training.stages.m3 import HIDDEN, M3, M3Objective, hide_copies, own_columns
+from tercet.training.stages.m3 import (
+    HIDDEN,
+    M3,
+    M3Objective,
+    hide_copies,
+    own_columns,
+    scores_of_views,
+)
 
 Q, N, TEMPERATURE = 3, 6, 0.5
 TARGETS = torch.tensor([0, 2, 4])
@@ -105,6 +112,25 @@ def test_a_copy_of_the_positive_is_no_negative_and_makes_no_nan(scores: list[Ten
     loss = m3_loss(seen, own[:, 0], temperature=0.02)
     assert torch.isfinite(loss)
     assert all(torch.isfinite(g).all() for g in torch.autograd.grad(loss, scores))
+
+
+def test_a_teacher_s_scores_add_what_each_view_misses_of_its_ranking(tmp_path: Path) -> None:
+    model = open_model(write_bge_m3(tmp_path / "model", positions=130)).eval()
+    queries, texts = model.query_batch(["where", "who"]), ["here", "there", "he", "she"]
+    documents, names = model.document_batch(texts), torch.arange(4)
+    teacher = torch.tensor([[3.0, 1.0], [0.5, 2.0]])
+    batch = RankingBatch(queries, documents, names, teacher)
+    bare = M3Objective(M3(temperature=0.1))(model, batch)
+    taught = M3Objective(M3(temperature=0.1, teacher_share=2.0, teacher_temperature=0.5))
+    scores = scores_of_views(model(queries), model(documents), model.spec)
+    missed = []
+    for score in scores:
+        for q in range(2):
+            wanted = (teacher[q] / 0.5).softmax(0)
+            found = (score[q, 2 * q : 2 * q + 2] / 0.1).log_softmax(0)
+            missed.append(-(wanted * found).sum())
+    more = 2.0 * torch.stack(missed).mean()
+    assert taught(model, batch).item() == pytest.approx((bare + more).item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["contrastive", "self_distilled"])

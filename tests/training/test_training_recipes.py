@@ -1,4 +1,8 @@
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +79,37 @@ def test_a_dense_model_is_given_the_heads_that_a_recipe_asks_for(folder: Path) -
     code, said = run(folder, recipe, "--quiet")
     assert code == 0, said
     assert Encoder.from_pretrained(folder / "out").spec.multi_vector_dim == 16
+
+
+def test_an_interrupted_command_says_how_to_go_on_and_goes_on(folder: Path) -> None:
+    recipe = RECIPE + STAGE.format(train="heads", steps=30, more="")
+    begun = folder / "out.training/1-m3/checkpoint-1"
+
+    def press() -> None:
+        while not begun.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressing = threading.Thread(target=press, daemon=True)
+    pressing.start()
+    code, said = run(folder, recipe)
+    pressing.join()
+    assert code == 130
+    assert "interrupted: stopped behind step" in said
+    assert "go on with: tercet train" in said
+    assert not (folder / "out").exists()
+    code, said = run(folder, recipe)
+    assert (code, "go on with --resume, or remove it" in said) == (1, True)
+    code, said = run(folder, recipe.replace("seed = 7", "seed = 8"), "--resume")
+    assert (code, "not the one that the stopped run followed" in said) == (1, True)
+    code, said = run(folder, recipe, "--resume")
+    assert code == 0, said
+    assert Encoder.from_pretrained(folder / "out").spec.multi_vector_dim == 32
+
+
+def test_there_must_be_a_run_to_go_on_with(folder: Path) -> None:
+    code, said = run(folder, RECIPE + STAGE.format(train="all", steps=1, more=""), "--resume")
+    assert (code, "no run to go on with" in said) == (1, True)
 
 
 def test_an_unknown_key_is_named_with_the_nearest_one(folder: Path) -> None:

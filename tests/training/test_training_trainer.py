@@ -2,6 +2,7 @@ import math
 import resource
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,17 +100,20 @@ def trained(
     return model
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "schedule_free"])
+@pytest.mark.parametrize(
+    ("train", "optimiser"), [("all", "adamw"), ("lora", "adamw"), ("heads", "schedule_free")]
+)
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_weights(
-    start: Path, tmp_path: Path, optimiser: str
+    start: Path, tmp_path: Path, train: Trained, optimiser: str
 ) -> None:
     settings = replace(SETTINGS, optimiser=optimiser)  # type: ignore[arg-type]
-    whole = trained(start, tmp_path / "whole", optimisation=settings)
+    run = partial(trained, start, train=train, optimisation=settings)
+    whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt, match="stopped behind step 4"):
-        trained(start, tmp_path / "parts", event=Interrupt(7), optimisation=settings)
+        run(tmp_path / "parts", event=Interrupt(7))
     assert last_checkpoint(tmp_path / "parts") == tmp_path / "parts/checkpoint-4"
-    resumed = trained(start, tmp_path / "parts", resume=True, optimisation=settings)
-    other = trained(start, tmp_path / "other", optimisation=replace(settings, steps=5))
+    resumed = run(tmp_path / "parts", resume=True)
+    other = run(tmp_path / "other", optimisation=replace(settings, steps=5))
     weights = [model.state_dict() for model in (whole, resumed, other)]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     assert any(not torch.equal(tensor, weights[2][name]) for name, tensor in weights[0].items())
@@ -152,6 +156,17 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(start: Path, tmp_path: P
     assert torch.equal(
         resumed.weights().heads["sparse.weight"], whole.weights().heads["sparse.weight"]
     )
+
+
+def test_a_damaged_checkpoint_or_one_of_another_training_is_refused(
+    start: Path, tmp_path: Path
+) -> None:
+    trained(start, tmp_path, train="lora", optimisation=replace(SETTINGS, steps=2))
+    with pytest.raises(TrainingError, match="holds other weights"):
+        trained(start, tmp_path, train="all", resume=True)
+    (tmp_path / "checkpoint-2/model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        trained(start, tmp_path, train="lora", resume=True)
 
 
 def test_only_the_newest_checkpoints_are_kept(start: Path, tmp_path: Path) -> None:

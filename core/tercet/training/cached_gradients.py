@@ -66,8 +66,14 @@ def sub_batches(lengths: Sequence[int], *, tokens: int | None) -> list[list[int]
 
 def _again(model: TrainingModel, texts: TokenBatch) -> Views:
     """The views of a sub-batch, which is encoded again when gradients are asked for."""
-    views: Views = checkpoint(model, texts, use_reentrant=False)
-    return views
+
+    def run(*tensors: Tensor) -> Views:
+        views: Views = model(TokenBatch(*tensors))
+        return views
+
+    # Tensors, not the record: they tell the devices whose random state is kept for dropout.
+    found: Views = checkpoint(run, *texts.tensors, use_reentrant=False)
+    return found
 
 
 def _joined(parts: Sequence[Views], places: Tensor, *, length: int) -> Views:

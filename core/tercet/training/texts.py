@@ -39,9 +39,14 @@ class TokenBatch:
         behind = torch.arange(1, self.ids.shape[1] + 1, device=self.ids.device)
         return ((self.attended | self.kept) * behind).amax(dim=1)
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of it, in the order of the attributes."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
     def to(self, device: torch.device) -> Self:
         """The same texts elsewhere."""
-        return type(self)(*(getattr(self, field.name).to(device) for field in fields(self)))
+        return type(self)(*(tensor.to(device) for tensor in self.tensors))
 
     def take(self, rows: Tensor) -> Self:
         """Some of the texts, padded to the longest of them.
@@ -50,7 +55,7 @@ class TokenBatch:
             rows: Which ones, in order, [chosen].
         """
         longest = int(self.lengths[rows].max())
-        return type(self)(*(getattr(self, field.name)[rows, :longest] for field in fields(self)))
+        return type(self)(*(tensor[rows, :longest] for tensor in self.tensors))
 
 
 def pad_texts(texts: Sequence[TokenisedText], *, pad: int, include_prompt: bool) -> TokenBatch:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 from transformers import (
@@ -30,6 +30,9 @@ from tercet.training.model import TrainingModel
 from tercet.training.optimisation import Optimisation, Trained, choose_trained
 
 Batch = TypeVar("Batch")
+
+WEIGHTS = "model.safetensors"
+"""What is trained, in a checkpoint; transformers looks for this name."""
 
 OPTIMISERS = {"adamw": "adamw_torch", "schedule_free": "schedule_free_adamw"}
 
@@ -220,14 +223,36 @@ class RecipeTrainer(Trainer):
         folder = Path(output_dir or self._folder)
         folder.mkdir(parents=True, exist_ok=True)
         if self.args.should_save:
-            trained = {n: p for n, p in self._learner.named_parameters() if p.requires_grad}
+            trained = self._trained()
             if not all(bool(torch.isfinite(parameter).all()) for parameter in trained.values()):
                 raise TrainingError(
                     f"a weight is no number behind step {self.state.global_step}: training "
                     f"stopped; {self._kept()}; a lower learning rate or float32 may help"
                 )
             tensors = {name: parameter.detach().cpu() for name, parameter in trained.items()}
-            save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+            save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Take back what is trained.
+
+        Raises:
+            TrainingError: The checkpoint is damaged, or of another training.
+        """
+        del model
+        path = Path(resume_from_checkpoint) / WEIGHTS
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise TrainingError(
+                f"{path} cannot be read: {error}; remove its folder to go on from the one before"
+            ) from error
+        if tensors.keys() != self._trained().keys():
+            raise TrainingError(f"{path} holds other weights than those that are trained now")
+        self._learner.load_state_dict(tensors, strict=False)
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        """What is trained, by name."""
+        return {n: p for n, p in self._learner.named_parameters() if p.requires_grad}
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write a checkpoint beside the others, and give it its name when it is whole."""
