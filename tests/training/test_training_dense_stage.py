@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tercet import Encoder
+from tercet.encoding.saving import POOLINGS
 from tercet.errors import MissingViewError
 from tercet.testing.checkpoints import write_dense
 from tercet.training.batching import Batching, LengthGroup
@@ -17,7 +20,21 @@ from tercet.training.ranking_batches import RankingBatches
 from tercet.training.sources import TrainingData
 from tercet.training.stages.dense import Dense, DenseObjective
 
+TEXTS = ["a place that is far from here", "near", "who knows the way there and back again"]
 PAIRS = Batching((LengthGroup(100, 4),), documents=1)
+
+
+@pytest.mark.parametrize("kind", POOLINGS)
+def test_every_pooling_gives_the_dense_vectors_of_the_encoder(tmp_path: Path, kind: str) -> None:
+    folder = write_dense(tmp_path / "model")
+    path = folder / "1_Pooling/config.json"
+    told = {key: value for key, value in json.loads(path.read_text()).items() if "mode" not in key}
+    path.write_text(json.dumps({**told, f"pooling_mode_{POOLINGS[kind]}": True}))
+    model = open_model(folder).eval()
+    with torch.no_grad():
+        ours = model(model.document_batch(TEXTS)).dense
+    encoder = Encoder.from_pretrained(folder, device="cpu", dtype="float32")
+    assert torch.allclose(ours, torch.from_numpy(encoder.encode_documents(TEXTS).dense), atol=1e-6)
 
 
 def test_the_dense_stage_is_infonce_over_the_documents_of_the_batch(tmp_path: Path) -> None:

@@ -82,8 +82,10 @@ def test_a_dense_model_is_given_the_heads_that_a_recipe_asks_for(folder: Path) -
 
 
 def test_an_interrupted_command_says_how_to_go_on_and_goes_on(folder: Path) -> None:
-    recipe = RECIPE + STAGE.format(train="heads", steps=30, more="")
-    begun = folder / "out.training/1-m3/checkpoint-1"
+    recipe = RECIPE + "".join(
+        STAGE.format(train="heads", steps=steps, more="") for steps in (1, 30)
+    )
+    begun = folder / "out.training/2-m3/checkpoint-1"
 
     def press() -> None:
         while not begun.exists():
