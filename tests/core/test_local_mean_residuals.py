@@ -8,6 +8,7 @@ import pytest
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation
 from tercet.indexes import codebooks
+from tercet.indexes.base import Index
 from tercet.indexes.codebooks import Codebook
 from tercet.indexes.local import compaction, late_interaction, mean_residuals, training
 from tercet.indexes.local.late_interaction import _best, _score_while_worth
@@ -69,8 +70,6 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    from tercet.indexes.base import Index
-
     with Index.open(tmp_path / "index", spec=SPEC) as index:
         index.add(documents(0, 1000), embedded(on_topics(1000, 1)))
     return tmp_path / "index"
@@ -96,8 +95,6 @@ def test_a_mean_residual_is_what_centroids_leave_of_a_document_in_the_mean() -> 
 def test_they_find_documents_that_cells_alone_do_not(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tercet.indexes.base import Index
-
     with Index.open(folder) as index:
         found = recall(index)
         monkeypatch.setattr(late_interaction, "RESIDUAL_SHARE", 0.0)
@@ -107,15 +104,17 @@ def test_they_find_documents_that_cells_alone_do_not(
 
 
 def test_a_segment_of_an_earlier_version_is_searched_alike_and_merges_store_them(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tercet.indexes.base import Index
-
     with Index.open(folder) as index:
-        before = ids(index)
-    with monkeypatch.context() as earlier, Index.open(folder) as index:
-        earlier.setattr(MeanResiduals, "stored", lambda *_: None)
-        assert ids(index) == before
+        expected = ids(index)
+    folder = tmp_path / "earlier"
+    with monkeypatch.context() as earlier, Index.open(folder, spec=SPEC) as index:
+        earlier.setattr(MeanResiduals, "columns", lambda *_: {})
+        index.add(documents(0, 1000), embedded(on_topics(1000, 1)))
+    assert MeanResiduals.stored(segment(folder, 1000), 1) is None
+    with Index.open(folder) as index:
+        assert ids(index) == expected
         index.delete(["d0999"])
         index.compact()
     merged = segment(folder, 999)
@@ -129,8 +128,6 @@ def test_a_segment_of_an_earlier_version_is_searched_alike_and_merges_store_them
 
 
 def test_a_new_codebook_brings_new_residuals(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tercet.indexes.base import Index
-
     rng = np.random.default_rng(2)
     other = MultiVectors(unit(rng.standard_normal((4000, DIM))), np.arange(0, 4001, 8))
     trained: list[int] = []

@@ -55,8 +55,11 @@ def by_onednn(queries: Vectors, *, multiply: Multiply) -> Best:
             return otherwise(documents, starts)
         similarity = _product(torch, documents, packed)  # [tokens, Q]
         found = np.empty((len(starts), len(queries)), dtype=np.float32)
-        lengths = np.diff(starts, append=len(documents)).tolist()
-        for own, row in zip(similarity.split(lengths), torch.from_numpy(found), strict=True):
+        rows, lengths = torch.from_numpy(found), np.diff(starts, append=len(documents)).tolist()
+        if len(set(lengths)) == 1:  # texts of one length are one block
+            torch.amax(similarity.view(len(starts), lengths[0], -1), 1, out=rows)
+            return found.T
+        for own, row in zip(similarity.split(lengths), rows, strict=True):
             torch.amax(own, 0, out=row)  # [tokens of one, Q] -> [Q]
         return found.T
 
