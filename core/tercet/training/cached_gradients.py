@@ -37,8 +37,9 @@ def encode(model: TrainingModel, batch: TokenBatch, *, tokens: int | None = None
     for group in groups:
         texts = batch.take(torch.tensor(group, device=batch.ids.device))
         parts.append(model(texts) if tokens is None else _again(model, texts))
-    order = torch.tensor([n for group in groups for n in group], device=batch.ids.device)
-    return _joined(parts, order.argsort(), length=batch.ids.shape[1])
+    order = [n for group in groups for n in group]
+    places = sorted(range(len(order)), key=order.__getitem__)
+    return _joined(parts, places, length=batch.ids.shape[1])
 
 
 def sub_batches(lengths: Sequence[int], *, tokens: int | None) -> list[list[int]]:
@@ -76,23 +77,27 @@ def _again(model: TrainingModel, texts: TokenBatch) -> Views:
     return found
 
 
-def _joined(parts: Sequence[Views], places: Tensor, *, length: int) -> Views:
+def _joined(parts: Sequence[Views], places: Sequence[int], *, length: int) -> Views:
     """The views of all sub-batches as one batch.
 
     Args:
         parts: The sub-batches.
-        places: Where each text of the batch stands among them, [N].
+        places: Where each text of the batch stands among them, N of them.
         length: L of the batch.
     """
+
+    def together(tensors: Iterable[Tensor]) -> Tensor:
+        rows = [row for tensor in tensors for row in tensor.unbind()]
+        return torch.stack([rows[place] for place in places])  # one copy, and no more
+
+    def padded(tensors: Iterable[Tensor]) -> Tensor:
+        return together(_longer(tensor, length) for tensor in tensors)
+
     dense = [part.dense for part in parts if part.dense is not None]
     sparse = [part.sparse for part in parts if part.sparse is not None]
     late = [part.multi_vector for part in parts if part.multi_vector is not None]
-
-    def padded(tensors: Iterable[Tensor]) -> Tensor:
-        return torch.cat([_longer(tensor, length) for tensor in tensors])[places]
-
     return Views(
-        dense=torch.cat(dense)[places] if dense else None,
+        dense=together(dense) if dense else None,
         sparse=LexicalWeights(padded(p.weights for p in sparse), padded(p.ids for p in sparse))
         if sparse
         else None,
@@ -104,4 +109,5 @@ def _joined(parts: Sequence[Views], places: Tensor, *, length: int) -> Views:
 
 def _longer(tensor: Tensor, length: int) -> Tensor:
     """Zeros behind the second axis, [N, l, ...] -> [N, L, ...]."""
-    return pad(tensor, [0, 0] * (tensor.ndim - 2) + [0, length - tensor.shape[1]])
+    missing = length - tensor.shape[1]
+    return pad(tensor, [0, 0] * (tensor.ndim - 2) + [0, missing]) if missing else tensor
