@@ -4,8 +4,10 @@
 
 Random checkpoints; the same batch of texts, of one length and of mixed lengths; AdamW in all. The
 peers run their own models, collators and losses. With the default sizes some ten minutes on two
-idle cores; `--layers 2 --hidden 128 --queries 2 --rounds 1` tries it in one. `--vocabulary 250002`
-is XLM-R's own: FlagEmbedding then needs 1 MB a token, so give it a machine with room.
+idle cores; `--layers 2 --hidden 128 --queries 2 --longest 600 --rounds 1` tries it in one.
+
+FlagEmbedding writes out a row of the vocabulary for each token of a pass: with XLM-R's own,
+`--vocabulary 250002`, that is a few MB a token. The small default favours it.
 
 FlagEmbedding appears twice: the batch at once, and in sub-batches (its own option), which pad less.
 """
@@ -42,7 +44,7 @@ def main() -> None:
     parser.add_argument("--pylate", help="interpreter with PyLate 1.6")
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--hidden", type=int, default=384)
-    parser.add_argument("--vocabulary", type=int, default=32_000)
+    parser.add_argument("--vocabulary", type=int, default=8_000)
     parser.add_argument("--queries", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=256, help="of documents of one length")
     parser.add_argument("--longest", type=int, default=2000, help="of mixed lengths")
