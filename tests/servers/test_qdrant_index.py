@@ -303,13 +303,16 @@ async def test_a_server_that_does_not_answer_is_given_up_after_the_timeout(
         assert len((await index.asearch(queries))[0]) == 3
 
 
-def test_another_host_is_asked_where_one_does_not_answer(
+async def test_another_host_is_asked_where_one_does_not_answer(
     qdrant_server: QdrantServer, qdrant_address: Address
 ) -> None:
     (port,) = free_ports(1)
     address = qdrant_address().replace("://", f"://127.0.0.1:{port},")
     with Index.open(address, spec=ENCODER.spec) as index:
         assert index.add(documents(3), encoded(documents(3))).committed == 3
+        index._connection.first = 0  # type: ignore[attr-defined]
+        assert len((await index.asearch(ENCODER.encode_queries(["cat"])))[0]) == 3
+        assert index._connection.first == 1  # type: ignore[attr-defined]
 
 
 class Faulty(BaseHTTPRequestHandler):
@@ -349,18 +352,25 @@ def test_an_old_or_overloaded_server_is_said(status: int, said: str) -> None:
         server.server_close()
 
 
-def test_an_add_that_fails_half_way_says_what_is_written_and_goes_on(
-    qdrant_address: Address, client: QdrantClient
+async def added(
+    index: Index, docs: list[Document], views: Embeddings, *, in_loop: bool
+) -> AddReport:
+    return await index.aadd(docs, views) if in_loop else index.add(docs, views)
+
+
+@pytest.mark.parametrize("in_loop", [False, True])
+async def test_an_add_that_fails_half_way_says_what_is_written_and_goes_on(
+    qdrant_address: Address, *, in_loop: bool
 ) -> None:
     docs = documents(600)
     views = encoded(docs)
     with Index.open(qdrant_address() + "?parallel=1", spec=ENCODER.spec) as index:
-        assert views.dense is not None
         docs[599] = replace(docs[599], text="x" * (33 << 20))  # more than a request may have
         with pytest.raises(TercetIndexError, match="599 of 600 documents of this call are written"):
-            index.add(docs, views)
+            await added(index, docs, views, in_loop=in_loop)
         docs[599] = replace(docs[599], text="x")
-        assert index.add(docs, views) == AddReport(committed=1, skipped=599)
+        report = await added(index, docs, views, in_loop=in_loop)
+        assert report == AddReport(committed=1, skipped=599)
 
 
 def test_two_clients_may_create_one_index(qdrant_address: Address) -> None:
