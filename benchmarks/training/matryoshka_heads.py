@@ -118,7 +118,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             context = Context(Path(folder))
             model = open_model(chosen.backbone)
-            LateInteractionStage("jina-colbert").run(model, data, context.part("family"))
+            LateInteractionStage("jina-colbert").run(model, None, context.part("family"))
             give_widths(model, widths, seed=context.part("pairs").seed)
             print(widths.heads, "before", score(model, widths, judged), flush=True)
             stage.run(model, data, context.part("pairs"))
