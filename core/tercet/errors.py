@@ -6,7 +6,7 @@
     │   └── MissingTensorError   a tensor that the layout needs is not there
     ├── MissingExtraError        an optional library is not installed
     ├── MissingViewError         a model or an index lacks the view that was asked for
-    ├── SourceError              a file of documents, queries or judgements cannot be read
+    ├── SourceError              a file of documents, queries, judgements or examples cannot be read
     ├── TextTooLongError         a text is longer than the model reads, and cutting was refused
     ├── RecipeError              a training recipe cannot be followed
     ├── TrainingError            training stopped: a loss is no number, or a checkpoint has no room
@@ -55,7 +55,7 @@ class MissingViewError(TercetError, ValueError):
 
 
 class SourceError(TercetError, ValueError):
-    """A file of documents, queries or judgements cannot be read."""
+    """A file of documents, queries, judgements or examples cannot be read."""
 
 
 class TextTooLongError(TercetError, ValueError):

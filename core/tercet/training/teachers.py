@@ -72,35 +72,11 @@ class CrossEncoder:
             CheckpointError: It is no such model: it has neither one nor two outputs, or lacks its
                 classifier.
         """
-        from transformers import (  # noqa: PLC0415  slow to import
-            AutoModelForSequenceClassification,
-            AutoTokenizer,
-        )
-
-        folder = find(source).folder
-        place = choose_device(device)
-        try:
-            with _without_bar():
-                model, report = AutoModelForSequenceClassification.from_pretrained(
-                    folder, output_loading_info=True, dtype=choose_dtype(dtype, device=place)
-                )
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{folder} is no cross-encoder: {error}") from error
-        if report["missing_keys"]:
-            raise CheckpointError(
-                f"{folder} lacks {', '.join(sorted(report['missing_keys']))}, which would be drawn "
-                "at random: it is no cross-encoder"
-            )
-        if model.config.num_labels not in (1, 2):
-            raise CheckpointError(
-                f"{folder} has {model.config.num_labels} outputs; a cross-encoder has one, or two "
-                "of which the second says that the document answers"
-            )
+        model, tokenizer = _load(find(source).folder, choose_device(device), dtype)
         rows = positions(model.config.model_type, model.config.to_dict())
         limit = min(tokenizer.model_max_length, rows or DEFAULT_LENGTH)
         return cls(
-            model.to(place).eval(),
+            model,
             tokenizer,
             max_tokens=limit if max_tokens is None else min(limit, max_tokens),
             batch_tokens=batch_tokens,
@@ -131,6 +107,41 @@ class CrossEncoder:
             found = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
             scores[rows] = found.cpu()
         return [float(score) for score in scores]
+
+
+def _load(
+    folder: Path, device: torch.device, dtype: str
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """Model and tokenizer of a cross-encoder; no code from the checkpoint is run.
+
+    Raises:
+        CheckpointError: It is none.
+    """
+    from transformers import (  # noqa: PLC0415  slow to import
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+    )
+
+    arithmetic = choose_dtype(dtype, device=device)
+    try:
+        with _without_bar():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                folder, output_loading_info=True, dtype=arithmetic
+            )
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} is no cross-encoder: {error}") from error
+    if report["missing_keys"]:
+        raise CheckpointError(
+            f"{folder} lacks {', '.join(sorted(report['missing_keys']))}, which would be drawn "
+            "at random: it is no cross-encoder"
+        )
+    if model.config.num_labels not in (1, 2):
+        raise CheckpointError(
+            f"{folder} has {model.config.num_labels} outputs; a cross-encoder has one, or two "
+            "of which the second says that the document answers"
+        )
+    return model.to(device).eval(), tokenizer
 
 
 def score_examples(examples: Iterable[Example], teacher: Teacher) -> Iterator[Example]:
