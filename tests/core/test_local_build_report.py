@@ -225,3 +225,14 @@ def test_codebooks_stay_while_a_reader_needs_them(index: Index, path: Path) -> N
         other.delete([f"d{n}" for n in range(1001)])
         other.compact()
         assert codebook_keys(path) == [2], "the next documents will use it"
+
+
+def test_compaction_measures_anew_only_what_has_changed(tmp_path: Path) -> None:
+    with Index.open(tmp_path / "index", spec=SPEC) as index:
+        add(index, 0, 300)
+        made = report(index)
+        index.compact()
+        assert report(index) == made
+        index.delete(["d1", "d2"])
+        index.compact()
+        assert report(index).documents == 298

@@ -1,8 +1,8 @@
 """The report of a build: what late interaction through cells finds, measured on its own documents.
 
-It is made when a codebook is trained, when documents have become four times as many, and by
-`compact`; the catalogue keeps the last one. Searches are done beside other readers and writers,
-without the writer's lock.
+It is made after the `add` in which a codebook is trained or documents have become four times as
+many, and by `compact` where their number is another; the catalogue keeps the last one. Searches
+are done beside other readers and writers, without the writer's lock.
 """
 
 import sqlite3
@@ -71,14 +71,28 @@ NOTHING = Arrived((), MultiVectors(np.empty((0, 1), np.float32), np.zeros(1, np.
 
 def is_report_due(connections: Connections) -> bool:
     """Whether there are cells that no report tells of, or far more documents than it tells of."""
+    told, there = _documents_told(connections)
+    return there >= GROWTH * told if told else there > 0
+
+
+def is_report_old(connections: Connections) -> bool:
+    """Whether no report tells of these cells and this number of documents."""
+    told, there = _documents_told(connections)
+    return told != there
+
+
+def _documents_told(connections: Connections) -> tuple[int, int]:
+    """Of how many documents the report tells, with the cells in use, and how many there are.
+
+    Both are 0 where there are no cells.
+    """
     with connections.reading() as connection:
         key = newest_codebook_key(connection)
         if key is None:
-            return False
+            return 0, 0
         report = read_meta(connection).report
-        if report is None or report.codebook != key:
-            return True
-        return _count(connection) >= GROWTH * report.documents
+        told = report.documents if report is not None and report.codebook == key else 0
+        return told, _count(connection)
 
 
 def report_build(

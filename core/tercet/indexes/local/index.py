@@ -23,6 +23,7 @@ from tercet.indexes.local.build_report import (
     NOTHING,
     Arrived,
     is_report_due,
+    is_report_old,
     keep_report,
     report_build,
 )
@@ -226,7 +227,8 @@ class LocalIndex(Index):
         """Rewrite the live rows as one segment, and give back the space of the others."""
         self._check_writable()
         compact(self._writer, self._connections, self._representations)
-        self._report_build(NOTHING)
+        if is_report_old(self._connections):
+            self._report_build(NOTHING)
 
     def check(self) -> CheckReport:
         """Read everything that was committed and compare it with its hashes; takes no lock."""
@@ -260,8 +262,8 @@ class LocalIndex(Index):
             report += committed
             merge_small(self._writer, self._connections, self._representations)
             train_large(self._writer, self._connections, self._representations)
-            if is_report_due(self._connections):
-                self._report_build(Arrived.of(documents, embeddings))
+        if is_report_due(self._connections):
+            self._report_build(Arrived.of(documents, embeddings))
         return report
 
     def _report_build(self, arrived: Arrived) -> None:
