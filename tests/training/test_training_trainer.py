@@ -113,10 +113,23 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_weights(
         run(tmp_path / "parts", event=Interrupt(7))
     assert last_checkpoint(tmp_path / "parts") == tmp_path / "parts/checkpoint-4"
     resumed = run(tmp_path / "parts", resume=True)
+    again = run(tmp_path / "parts", resume=True)  # there is nothing left to do
     other = run(tmp_path / "other", optimisation=replace(settings, steps=5))
-    weights = [model.state_dict() for model in (whole, resumed, other)]
-    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
-    assert any(not torch.equal(tensor, weights[2][name]) for name, tensor in weights[0].items())
+    weights = [model.state_dict() for model in (resumed, again, other)]
+    same = [
+        all(torch.equal(tensor, found[name]) for name, tensor in whole.state_dict().items())
+        for found in weights
+    ]
+    assert same == [True, True, False]
+
+
+def test_checkpoints_of_another_run_are_never_mixed_with_new_ones(
+    start: Path, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, steps=1)
+    trained(start, tmp_path, optimisation=settings)
+    with pytest.raises(FileExistsError, match="checkpoint-1 is of another run"):
+        trained(start, tmp_path, optimisation=settings)
 
 
 def test_a_second_interruption_stops_at_once(start: Path, tmp_path: Path) -> None:

@@ -79,11 +79,15 @@ def fit(
         context: Where, from which seed, and whether to go on from a checkpoint.
 
     Raises:
+        FileExistsError: The folder holds checkpoints, and they are not to be resumed.
         TrainingError: The loss is no number any more, or a checkpoint cannot be written.
         KeyboardInterrupt: Ctrl-C was pressed; the checkpoint of the last step is there.
         MissingExtraError: accelerate, peft or schedulefree is not installed.
     """
     require("accelerate", extra="train")
+    last = last_checkpoint(context.folder)
+    if last is not None and not context.resume:
+        raise FileExistsError(f"{last} is of another run: resume that, or train in another folder")
     choose_trained(model, train, optimisation.low_rank, seed=context.seed)
     model.in_bfloat16 = optimisation.precision == "bfloat16"
     if optimisation.checkpoint_layers:
@@ -101,10 +105,9 @@ def fit(
             callbacks=[*context.callbacks, interruption, Bar(bar)],
             keep=optimisation.keep,
         )
-        last = last_checkpoint(context.folder) if context.resume else None
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
     trainer.average_weights()
-    if interruption.asked and trainer.state.global_step < trainer.state.max_steps:
+    if interruption.asked:
         raise KeyboardInterrupt(f"stopped behind step {trainer.state.global_step}")
     merge_adapters(model.backbone)
     model.eval().requires_grad_(False)
