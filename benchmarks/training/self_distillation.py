@@ -8,19 +8,34 @@ Both runs start from the same new heads and see the same batches.
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from tercet.training.batching import Batching, LengthGroup
 from tercet.training.context import Context
-from tercet.training.datasets.settings import DataSettings
+from tercet.training.datasets.layouts import ExampleFiles
+from tercet.training.examples import Demand, Example
 from tercet.training.monitoring.following import measure_model
 from tercet.training.monitoring.judged import Judged
 from tercet.training.opening import Heads, open_model
 from tercet.training.optimisation import Optimisation
-from tercet.training.sources import TrainingData
 from tercet.training.stages.m3 import M3
+
+
+class Examples:
+    """The pairs of one language that have a mined negative."""
+
+    def __init__(self, folder: Path, *, language: str) -> None:
+        """Read them."""
+        files = ExampleFiles([folder], split="train", language=language)
+        self._examples = [example for example in files if example.negatives]
+
+    def examples(self, demand: Demand | None = None) -> Sequence[Example]:
+        """All of them, whatever is demanded."""
+        del demand
+        return self._examples
 
 
 def main() -> None:
@@ -36,7 +51,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=400)
     chosen = parser.parse_args()
     judged = Judged.read(chosen.collection, language=chosen.language, queries=chosen.queries)
-    settings = DataSettings(examples=(chosen.pairs,), split="train", language=chosen.language)
+    data = Examples(chosen.pairs, language=chosen.language)
     print(f"{len(judged.queries)} queries, {len(judged.documents)} documents")
     heads = Heads("cls", sparse=True, multi_vector=128)
     print("before", measure_model(open_model(chosen.backbone, heads=heads), judged), flush=True)
@@ -52,7 +67,7 @@ def main() -> None:
         )
         with tempfile.TemporaryDirectory() as folder:
             model = open_model(chosen.backbone, heads=heads)
-            stage.run(model, TrainingData(settings, where="data"), Context(Path(folder)))
+            stage.run(model, data, Context(Path(folder)))
             name = "with" if distilled else "without"
             print(name, "self-distillation", measure_model(model, judged), flush=True)
 
