@@ -15,9 +15,9 @@ TEMPERATURE = 0.02  # FlagEmbedding's example
 
 def tercet_m3(job: dict[str, Any]) -> worker.Encode:
     """Ours: three views, their sum, self-distillation."""
-    from tercet.training.batching import Batching
-    from tercet.training.opening import open_model
-    from tercet.training.ranking_batches import RankingBatch
+    from tercet.training.loop.batching import Batching
+    from tercet.training.loop.ranking_batches import RankingBatch
+    from tercet.training.models.opening import open_model
     from tercet.training.stages.m3 import M3, M3Objective
 
     model = open_model(job["checkpoint"]).train()
@@ -36,10 +36,10 @@ def tercet_m3(job: dict[str, Any]) -> worker.Encode:
 
 def tercet_late(job: dict[str, Any]) -> worker.Encode:
     """Ours: late interaction alone, InfoNCE with documents of the batch."""
-    from tercet.training.cached_gradients import encode
+    from tercet.training.loop.cached_gradients import encode
     from tercet.training.losses.infonce import info_nce
-    from tercet.training.opening import open_model
-    from tercet.training.scores import multi_vector_scores
+    from tercet.training.losses.scores import multi_vector_scores
+    from tercet.training.models.opening import open_model
 
     model = open_model(job["checkpoint"]).train()
     targets = torch.arange(len(job["queries"])) * job["each"]

@@ -23,10 +23,10 @@ from tercet.embeddings import Representation
 from tercet.encoder import Encoder
 from tercet.evaluation.comparison import evaluate
 from tercet.retriever import Retriever
-from tercet.training.context import Context
+from tercet.training.loop.context import Context
+from tercet.training.models.opening import open_model
+from tercet.training.models.saving import save_model
 from tercet.training.monitoring.judged import Judged
-from tercet.training.opening import open_model
-from tercet.training.saving import save_model
 from tercet.training.stages.extend_positions import ExtendPositions
 
 

@@ -18,16 +18,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tercet.training.batching import Batching, LengthGroup
-from tercet.training.context import Context
+from tercet.training.datasets.examples import Example
 from tercet.training.datasets.layouts import ExampleFiles
-from tercet.training.examples import Example
-from tercet.training.head_distillation import full_width
-from tercet.training.model import TrainingModel
+from tercet.training.heads.distillation import full_width
+from tercet.training.loop.batching import Batching, LengthGroup
+from tercet.training.loop.context import Context
+from tercet.training.losses.scores import multi_vector_scores
+from tercet.training.models.model import TrainingModel
+from tercet.training.models.opening import open_model
 from tercet.training.monitoring.following import measure_model
 from tercet.training.monitoring.judged import Judged
-from tercet.training.opening import open_model
-from tercet.training.scores import multi_vector_scores
 from tercet.training.stages.late_interaction import LateInteractionStage
 from tercet.training.stages.n_way import NWay
 

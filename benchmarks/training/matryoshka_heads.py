@@ -15,19 +15,19 @@ from pathlib import Path
 import torch
 
 from tercet.evaluation.measures import measure
-from tercet.training.batching import Batching, LengthGroup
-from tercet.training.context import Context
+from tercet.training.datasets.examples import Example
 from tercet.training.datasets.layouts import ExampleFiles
-from tercet.training.examples import Example
-from tercet.training.model import TokenVectors, TrainingModel
+from tercet.training.loop.batching import Batching, LengthGroup
+from tercet.training.loop.context import Context
+from tercet.training.loop.optimisation import Optimisation
+from tercet.training.losses.scores import multi_vector_scores
+from tercet.training.models.model import TokenVectors, TrainingModel
+from tercet.training.models.opening import open_model
+from tercet.training.models.texts import TokenBatch
 from tercet.training.monitoring.judged import Judged
-from tercet.training.opening import open_model
-from tercet.training.optimisation import Optimisation
-from tercet.training.scores import multi_vector_scores
 from tercet.training.stages.late_interaction import LateInteractionStage
 from tercet.training.stages.pairs import Pairs
-from tercet.training.texts import TokenBatch
-from tercet.training.widths import JINA_WIDTHS, Widths, give_widths
+from tercet.training.widths.layer import JINA_WIDTHS, Widths, give_widths
 
 TEXTS_AT_ONCE = 16
 

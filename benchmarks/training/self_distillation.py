@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 
-from tercet.training.batching import Batching, LengthGroup
-from tercet.training.context import Context
+from tercet.training.datasets.examples import Demand, Example
 from tercet.training.datasets.layouts import ExampleFiles
-from tercet.training.examples import Demand, Example
+from tercet.training.loop.batching import Batching, LengthGroup
+from tercet.training.loop.context import Context
+from tercet.training.loop.optimisation import Optimisation
+from tercet.training.models.opening import Heads, open_model
 from tercet.training.monitoring.following import measure_model
 from tercet.training.monitoring.judged import Judged
-from tercet.training.opening import Heads, open_model
-from tercet.training.optimisation import Optimisation
 from tercet.training.stages.m3 import M3
 
 

@@ -8,14 +8,14 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from tercet.training.batching import Batching, LengthGroup
-from tercet.training.context import Context
+from tercet.training.datasets.examples import Example
 from tercet.training.datasets.settings import DataSettings
-from tercet.training.examples import Example
-from tercet.training.gathering import share
-from tercet.training.opening import open_model
-from tercet.training.optimisation import Optimisation
-from tercet.training.sources import TrainingData
+from tercet.training.loop.batching import Batching, LengthGroup
+from tercet.training.loop.context import Context
+from tercet.training.loop.gathering import share
+from tercet.training.loop.optimisation import Optimisation
+from tercet.training.models.opening import open_model
+from tercet.training.recipes.sources import TrainingData
 from tercet.training.stages.m3 import M3
 
 

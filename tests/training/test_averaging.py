@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from tercet.encoder import Encoder
 from tercet.errors import CheckpointError
 from tercet.testing import checkpoints
-from tercet.training.averaging import average
+from tercet.training.models.averaging import average
 
 Tensors = dict[str, torch.Tensor]
 

@@ -12,14 +12,14 @@ from tercet.errors import TrainingError
 from tercet.testing.checkpoints import write_bge_m3
 from tercet.testing.checkpoints.tokenization import write_bert_tokenizer
 from tercet.testing.checkpoints.vocabularies import WORDS
-from tercet.training.context import Context
 from tercet.training.datasets.layouts import ExampleFiles
+from tercet.training.datasets.mining import MiningRule
 from tercet.training.datasets.settings import DataSettings
-from tercet.training.mining import MiningRule
-from tercet.training.model import TrainingModel
-from tercet.training.opening import open_model
-from tercet.training.recipe import parse_recipe
-from tercet.training.sources import TrainingData
+from tercet.training.loop.context import Context
+from tercet.training.models.model import TrainingModel
+from tercet.training.models.opening import open_model
+from tercet.training.recipes.recipe import parse_recipe
+from tercet.training.recipes.sources import TrainingData
 from tercet.training.stages.mine import Mine
 from tercet.training.stages.score import Score
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tercet.errors import SourceError
+from tercet.training.datasets.examples import Demand, Example
 from tercet.training.datasets.flag_embedding import write_flag_embedding
 from tercet.training.datasets.layouts import ExampleFiles, layout_of
 from tercet.training.datasets.pairs import is_held_out
 from tercet.training.datasets.settings import DataSettings, read_examples, read_texts
 from tercet.training.datasets.texts import TextFiles
-from tercet.training.examples import Demand, Example
 
 LINE = {"query": "q", "pos": ["p"], "neg": ["n", "m"]}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tercet.errors import SourceError
-from tercet.training.examples import Demand, Example, make_example
+from tercet.training.datasets.examples import Demand, Example, make_example
 
 PLAIN = Example("what is it?", ("an answer",), ("another thing", "a third"))
 

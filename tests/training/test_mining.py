@@ -9,11 +9,11 @@ from tercet.documents import Document
 from tercet.plans import Plan
 from tercet.retriever import Retriever
 from tercet.testing.hash_encoder import HashEncoder
-from tercet.training import mining
+from tercet.training.datasets import mining
+from tercet.training.datasets.examples import Example
 from tercet.training.datasets.layouts import ExampleFiles
-from tercet.training.examples import Example
-from tercet.training.mining import MiningReport, MiningRule, mine, mine_to_file, refresh
-from tercet.training.teachers import Pair
+from tercet.training.datasets.mining import MiningReport, MiningRule, mine, mine_to_file, refresh
+from tercet.training.datasets.teachers import Pair
 
 TEXTS = {
     "answer": "red apples grow on trees",

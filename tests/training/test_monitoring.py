@@ -14,12 +14,12 @@ from tercet.errors import SourceError
 from tercet.models.files import license_of
 from tercet.testing import checkpoints
 from tercet.training.datasets.pairs import is_held_out
-from tercet.training.model import TrainingModel
+from tercet.training.models.model import TrainingModel
+from tercet.training.models.opening import open_model
 from tercet.training.monitoring.card import CardFacts, model_card
 from tercet.training.monitoring.following import EvaluationSettings, callbacks, measure_model
 from tercet.training.monitoring.judged import Judged
 from tercet.training.monitoring.log import Log, curves
-from tercet.training.opening import open_model
 
 PNG = b"\x89PNG"
 

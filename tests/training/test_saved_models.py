@@ -23,11 +23,11 @@ from tercet.encoder import Encoder
 from tercet.encoding import saving as encoding_saving
 from tercet.errors import CheckpointError, MissingViewError, TrainingError
 from tercet.testing import checkpoints
-from tercet.training import replacing, saving
-from tercet.training.model import TrainingModel
-from tercet.training.opening import open_model
-from tercet.training.replacing import replacing as replaced
-from tercet.training.saving import LAYOUTS, save_model
+from tercet.training.models import replacing, saving
+from tercet.training.models.model import TrainingModel
+from tercet.training.models.opening import open_model
+from tercet.training.models.replacing import replacing as replaced
+from tercet.training.models.saving import LAYOUTS, save_model
 
 SAVED = Path(__file__).parent / "saved"
 CASES = runpy.run_path(str(SAVED / "cases.py"))

@@ -10,10 +10,10 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from tercet.errors import CheckpointError, SourceError
 from tercet.testing.checkpoints.tokenization import write_bert_tokenizer
-from tercet.training import teachers
+from tercet.training.datasets import teachers
+from tercet.training.datasets.examples import Example
 from tercet.training.datasets.layouts import ExampleFiles
-from tercet.training.examples import Example
-from tercet.training.teachers import CrossEncoder, Pair, score_examples, score_to_file
+from tercet.training.datasets.teachers import CrossEncoder, Pair, score_examples, score_to_file
 
 PAIRS = [
     ("what is late interaction?", "a word"),

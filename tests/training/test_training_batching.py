@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from tercet.testing.checkpoints import write_tercet
-from tercet.training.batching import Batching, LengthGroup, Schedule, Share, segments_shuffled
-from tercet.training.cached_gradients import sub_batches
-from tercet.training.examples import Example
-from tercet.training.opening import open_model
-from tercet.training.optimisation import Optimisation
-from tercet.training.ranking_batches import RankingBatches, TextBatches
+from tercet.training.datasets.examples import Example
+from tercet.training.loop.batching import Batching, LengthGroup, Schedule, Share, segments_shuffled
+from tercet.training.loop.cached_gradients import sub_batches
+from tercet.training.loop.optimisation import Optimisation
+from tercet.training.loop.ranking_batches import RankingBatches, TextBatches
+from tercet.training.models.opening import open_model
 
 GROUPS = (LengthGroup(10, 4), LengthGroup(100, 2))
 LENGTHS = [5] * 17 + [50] * 9 + [500] * 2

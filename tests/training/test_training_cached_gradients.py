@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from tercet.testing.checkpoints import write_bge_m3, write_tercet
-from tercet.training import cached_gradients
-from tercet.training.cached_gradients import encode
+from tercet.training.loop import cached_gradients
+from tercet.training.loop.cached_gradients import encode
 from tercet.training.losses.m3 import m3_loss
-from tercet.training.model import TrainingModel
-from tercet.training.opening import open_model
+from tercet.training.models.model import TrainingModel
+from tercet.training.models.opening import open_model
 from tercet.training.stages.m3 import scores_of_views
 
 QUERIES = ["where is it", "who was that long ago in the hills", "what", "why not"]

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from tercet import Encoder
 from tercet.cli.app import app
 from tercet.testing.checkpoints import write_bge_m3
-from tercet.training.recipe import read_recipe
+from tercet.training.recipes.recipe import read_recipe
 
 RECIPES = Path(__file__).parents[2] / "cookbooks/recipes"
 

@@ -10,14 +10,14 @@ from tercet import Encoder
 from tercet.encoding.saving import POOLINGS
 from tercet.errors import MissingViewError
 from tercet.testing.checkpoints import write_dense
-from tercet.training.batching import Batching, LengthGroup
-from tercet.training.context import Context
+from tercet.training.datasets.examples import Example
 from tercet.training.datasets.settings import DataSettings
-from tercet.training.examples import Example
-from tercet.training.opening import open_model
-from tercet.training.optimisation import Optimisation
-from tercet.training.ranking_batches import RankingBatches
-from tercet.training.sources import TrainingData
+from tercet.training.loop.batching import Batching, LengthGroup
+from tercet.training.loop.context import Context
+from tercet.training.loop.optimisation import Optimisation
+from tercet.training.loop.ranking_batches import RankingBatches
+from tercet.training.models.opening import open_model
+from tercet.training.recipes.sources import TrainingData
 from tercet.training.stages.dense import Dense, DenseObjective
 
 TEXTS = ["a place that is far from here", "near", "who knows the way there and back again"]

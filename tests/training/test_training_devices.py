@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from tercet.testing.checkpoints import write_tercet
-from tercet.training.checkpoints import last_checkpoint
+from tercet.training.loop.checkpoints import last_checkpoint
 
 SCRIPT = Path(__file__).with_name("one_of_two_devices.py")
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tercet.training import vocabulary_head
-from tercet.training.enhanced_decoding import EnhancedDecoder, sinusoids, visible_tokens
-from tercet.training.masking import UNSCORED
-from tercet.training.vocabulary_head import VocabularyHead
+from tercet.training.guessing import vocabulary_head
+from tercet.training.guessing.enhanced_decoding import EnhancedDecoder, sinusoids, visible_tokens
+from tercet.training.guessing.masking import UNSCORED
+from tercet.training.guessing.vocabulary_head import VocabularyHead
 
 
 @pytest.fixture

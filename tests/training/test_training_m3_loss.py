@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from tercet.testing.checkpoints import write_bge_m3
+from tercet.training.loop.ranking_batches import RankingBatch
 from tercet.training.losses.infonce import info_nce
 from tercet.training.losses.m3 import V1, V4, M3Form, contrastive, m3_loss
-from tercet.training.opening import open_model
-from tercet.training.ranking_batches import RankingBatch
+from tercet.training.models.opening import open_model
 from tercet.training.stages.m3 import (
     HIDDEN,
     M3,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tercet.training.masking import UNSCORED, Pieces, choose_words, mask_words, words
+from tercet.training.guessing.masking import UNSCORED, Pieces, choose_words, mask_words, words
 
 
 def numbered(terms: list[str], *, special: tuple[str, ...] = ("<s>", "</s>")) -> list[int]:

@@ -18,17 +18,17 @@ from tercet.testing.checkpoints import (
     write_jina_colbert,
     write_tercet,
 )
-from tercet.training.batching import Batching, LengthGroup
-from tercet.training.context import Context
-from tercet.training.examples import Example
-from tercet.training.masked_batches import MaskedBatches
-from tercet.training.masking import UNSCORED
-from tercet.training.model import TrainingModel
-from tercet.training.opening import open_model
-from tercet.training.optimisation import Optimisation
-from tercet.training.ranking_batches import TextBatches
-from tercet.training.recipe import read_recipe
-from tercet.training.saving import save_model
+from tercet.training.datasets.examples import Example
+from tercet.training.guessing.masked_batches import MaskedBatches
+from tercet.training.guessing.masking import UNSCORED
+from tercet.training.loop.batching import Batching, LengthGroup
+from tercet.training.loop.context import Context
+from tercet.training.loop.optimisation import Optimisation
+from tercet.training.loop.ranking_batches import TextBatches
+from tercet.training.models.model import TrainingModel
+from tercet.training.models.opening import open_model
+from tercet.training.models.saving import save_model
+from tercet.training.recipes.recipe import read_recipe
 from tercet.training.stages.extend_positions import ExtendPositions
 from tercet.training.stages.heads import AddHeads
 from tercet.training.stages.late_interaction import LateInteractionStage
@@ -38,7 +38,7 @@ from tercet.training.stages.pairs import Pairs
 from tercet.training.stages.retromae import RetroMAE
 from tercet.training.stages.table import STAGES, stage_class
 from tercet.training.stages.triplets import Triplets
-from tercet.training.widths import Widths, token_weight
+from tercet.training.widths.layer import Widths, token_weight
 
 WORDS = [
     "late",

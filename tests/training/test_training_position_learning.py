@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from tercet.testing.checkpoints import write_bge_m3, write_tercet
-from tercet.training.context import Context
-from tercet.training.model import TrainingModel
-from tercet.training.opening import open_model
-from tercet.training.optimisation import Optimisation
-from tercet.training.position_learning import LearnPositions, WindowedTexts
-from tercet.training.positions import extend_positions, first_row, table_name
+from tercet.training.loop.context import Context
+from tercet.training.loop.optimisation import Optimisation
+from tercet.training.models.model import TrainingModel
+from tercet.training.models.opening import open_model
+from tercet.training.positions.learning import LearnPositions, WindowedTexts
+from tercet.training.positions.table import extend_positions, first_row, table_name
 from tercet.training.stages.extend_positions import ExtendPositions
 
 WORDS = ["late", "dense", "sparse", "token", "vector", "query", "index", "search", "model"]

@@ -11,7 +11,7 @@ from transformers import (
     XLMRobertaModel,
 )
 
-from tercet.training.positions import extend_positions, stretched
+from tercet.training.positions.table import extend_positions, stretched
 
 SIZES = {
     "vocab_size": 40,

@@ -12,7 +12,7 @@ from tercet import Encoder
 from tercet.cli.app import app
 from tercet.errors import RecipeError
 from tercet.testing.checkpoints import write_bge_m3, write_dense
-from tercet.training.recipe import read_recipe
+from tercet.training.recipes.recipe import read_recipe
 
 STAGE = """
 [[stages]]

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tercet.training import late_interaction
-from tercet.training.model import LexicalWeights, TokenVectors
-from tercet.training.scores import (
+from tercet.training.losses import late_interaction
+from tercet.training.losses.scores import (
     dense_scores,
     multi_vector_scores,
     own_dense_scores,
@@ -14,6 +13,7 @@ from tercet.training.scores import (
     own_sparse_scores,
     sparse_scores,
 )
+from tercet.training.models.model import LexicalWeights, TokenVectors
 
 QUERIES, EACH, LENGTH, DIM = 3, 2, 5, 4
 

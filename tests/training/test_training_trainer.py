@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from tercet import Encoder
 from tercet.errors import MissingViewError, TrainingError
 from tercet.testing.checkpoints import write_tercet
-from tercet.training.batching import Batching, LengthGroup
-from tercet.training.checkpoints import last_checkpoint
-from tercet.training.context import Context
-from tercet.training.examples import Example
-from tercet.training.low_rank import LowRank
-from tercet.training.model import TrainingModel
-from tercet.training.opening import Heads, open_model
-from tercet.training.optimisation import Optimisation, Trained
-from tercet.training.ranking_batches import RankingBatch, RankingBatches
-from tercet.training.saving import save_model
+from tercet.training.datasets.examples import Example
+from tercet.training.loop.batching import Batching, LengthGroup
+from tercet.training.loop.checkpoints import last_checkpoint
+from tercet.training.loop.context import Context
+from tercet.training.loop.optimisation import Optimisation, Trained
+from tercet.training.loop.ranking_batches import RankingBatch, RankingBatches
+from tercet.training.loop.trainer import fit
+from tercet.training.models.low_rank import LowRank
+from tercet.training.models.model import TrainingModel
+from tercet.training.models.opening import Heads, open_model
+from tercet.training.models.saving import save_model
 from tercet.training.stages.m3 import M3, M3Objective, check_views
-from tercet.training.trainer import fit
 
 EXAMPLES = [
     Example(f"where is place {n}", (f"place {n} is far",), (f"place {n + 1} is near", "nowhere"))

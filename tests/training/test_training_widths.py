@@ -9,10 +9,10 @@ from torch.nn import functional
 from tercet.encoder import Encoder
 from tercet.encoding.saving import write
 from tercet.testing.checkpoints import write_bge_m3, write_dense, write_jacolbert, write_tercet
-from tercet.training.conventions import adopt
-from tercet.training.model import TokenVectors
-from tercet.training.opening import open_model
-from tercet.training.widths import (
+from tercet.training.models.model import TokenVectors
+from tercet.training.models.opening import open_model
+from tercet.training.widths.conventions import adopt
+from tercet.training.widths.layer import (
     JINA_WIDTHS,
     Widths,
     draw_weight,

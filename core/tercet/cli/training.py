@@ -14,7 +14,7 @@ from tercet.cli.console import say
 from tercet.cli.options import Quiet
 
 if TYPE_CHECKING:
-    from tercet.training.recipe import Recipe
+    from tercet.training.recipes.recipe import Recipe
 
 RECIPE = "recipe"
 """The command that is meant where none is named."""
@@ -53,7 +53,7 @@ def follow(
     quiet: Quiet = False,
 ) -> None:
     """Train a model by RECIPE; the word "recipe" may be left out."""
-    from tercet.training.recipe import read_recipe  # noqa: PLC0415  loads torch and transformers
+    from tercet.training.recipes.recipe import read_recipe  # noqa: PLC0415  loads torch and transformers
 
     _run(read_recipe(recipe), out, again=str(recipe), resume=resume, quiet=quiet)
 
@@ -89,7 +89,7 @@ def add_heads(
     quiet: Quiet = False,
 ) -> None:
     """Add lexical weights and token vectors to a dense model, taught by its own dense view."""
-    from tercet.training.recipe import parse_recipe  # noqa: PLC0415  loads torch and transformers
+    from tercet.training.recipes.recipe import parse_recipe  # noqa: PLC0415  loads torch and transformers
 
     told = [
         f"seed = {seed}",
@@ -116,7 +116,7 @@ def average_checkpoints(
     to: Annotated[Path, typer.Option(help="The folder to write.")],
 ) -> None:
     """Write the mean of CHECKPOINTS of one training, weight by weight."""
-    from tercet.training.averaging import average  # noqa: PLC0415  loads torch
+    from tercet.training.models.averaging import average  # noqa: PLC0415  loads torch
 
     average(checkpoints, to)
     say(f"the mean of {len(checkpoints)} checkpoints is in {to}")
@@ -124,7 +124,7 @@ def average_checkpoints(
 
 def _run(recipe: "Recipe", out: Path, *, again: str, resume: bool, quiet: bool) -> None:
     """Follow a recipe, and say how to go on when it is stopped."""
-    from tercet.training.running import Run  # noqa: PLC0415  loads torch and transformers
+    from tercet.training.recipes.running import Run  # noqa: PLC0415  loads torch and transformers
 
     run = Run(recipe, out)
     if not quiet:

@@ -70,8 +70,8 @@ CASES = {
 def write(name: str, folder: Path) -> Path:
     """Open a tiny checkpoint, change every weight, save it; the saved folder."""
     from tercet.testing import checkpoints
-    from tercet.training.opening import Heads, open_model
-    from tercet.training.saving import save_model
+    from tercet.training.models.opening import Heads, open_model
+    from tercet.training.models.saving import save_model
 
     case = CASES[name]
     getattr(checkpoints, case.writer)(folder / "opened", **case.arguments)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tercet.errors import SourceError
 from tercet.evaluation.collections import Collection
-from tercet.training.examples import Example, make_example
+from tercet.training.datasets.examples import Example, make_example
 
 DEFAULT_SPLIT = "train"
 

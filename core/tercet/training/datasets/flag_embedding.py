@@ -13,7 +13,7 @@ from typing import Any
 
 from tercet.errors import SourceError
 from tercet.sources.jsonl import read_lines, read_records, record_text
-from tercet.training.examples import Example, make_example
+from tercet.training.datasets.examples import Example, make_example
 
 KEYS = frozenset({"query", "pos"})
 """What each line has at least."""

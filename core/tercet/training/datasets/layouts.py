@@ -9,7 +9,7 @@ from tercet.errors import SourceError
 from tercet.sources.beir import choices
 from tercet.sources.jsonl import JSONL_SUFFIXES
 from tercet.training.datasets import beir, flag_embedding, pairs, sentence_transformers
-from tercet.training.examples import Demand, Example
+from tercet.training.datasets.examples import Demand, Example
 
 Placed = Iterator[tuple[str, Example]]
 

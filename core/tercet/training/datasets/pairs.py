@@ -16,7 +16,7 @@ from typing import Any, Literal
 from tercet.errors import SourceError
 from tercet.sources.beir import find_choice
 from tercet.sources.jsonl import read_lines, read_records, record_id, record_text
-from tercet.training.examples import Example, make_example
+from tercet.training.datasets.examples import Example, make_example
 
 DOCUMENTS, PAIRS = "passages", "pairs"
 

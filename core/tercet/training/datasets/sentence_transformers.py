@@ -16,7 +16,7 @@ from typing import Any
 
 from tercet.errors import SourceError
 from tercet.sources.jsonl import JSONL_SUFFIXES, decoded, read_lines, read_records, record_text
-from tercet.training.examples import Example, make_example
+from tercet.training.datasets.examples import Example, make_example
 
 QUERIES = frozenset({"anchor", "query", "question"})
 POSITIVES = frozenset({"positive", "answer", "document", "passage", "response"})

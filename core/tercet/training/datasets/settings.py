@@ -8,9 +8,9 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from tercet.errors import SourceError
+from tercet.training.datasets.examples import Demand, Example
 from tercet.training.datasets.layouts import ExampleFiles
 from tercet.training.datasets.texts import TextFiles
-from tercet.training.examples import Demand, Example
 
 LayoutName = Literal["flag-embedding", "sentence-transformers", "pairs", "beir"]
 

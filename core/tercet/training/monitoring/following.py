@@ -13,8 +13,8 @@ from tercet.encoder import Encoder
 from tercet.errors import require
 from tercet.evaluation.comparison import evaluate
 from tercet.retriever import Retriever
-from tercet.training.encoders import as_encoder
-from tercet.training.model import TrainingModel
+from tercet.training.models.encoders import as_encoder
+from tercet.training.models.model import TrainingModel
 from tercet.training.monitoring.judged import Judged
 from tercet.training.monitoring.log import Log, curves
 from tercet.training.monitoring.plots import plot

@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from tercet.errors import MissingViewError
-from tercet.training.batching import Batching
-from tercet.training.cached_gradients import encode
-from tercet.training.context import Context
-from tercet.training.examples import Demand
-from tercet.training.gathering import gather, share
+from tercet.training.datasets.examples import Demand
+from tercet.training.loop.batching import Batching
+from tercet.training.loop.cached_gradients import encode
+from tercet.training.loop.context import Context
+from tercet.training.loop.gathering import gather, share
+from tercet.training.loop.optimisation import Optimisation, Trained
+from tercet.training.loop.ranking_batches import RankingBatch, RankingBatches
+from tercet.training.loop.trainer import fit
 from tercet.training.losses.infonce import info_nce
-from tercet.training.model import TrainingModel
-from tercet.training.optimisation import Optimisation, Trained
-from tercet.training.ranking_batches import RankingBatch, RankingBatches
-from tercet.training.scores import dense_scores
-from tercet.training.sources import TrainingData
+from tercet.training.losses.scores import dense_scores
+from tercet.training.models.model import TrainingModel
+from tercet.training.recipes.sources import TrainingData
 from tercet.training.stages.m3 import hide_copies, own_columns
-from tercet.training.trainer import fit
 
 PAIRS = Batching(documents=1)
 

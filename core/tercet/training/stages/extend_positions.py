@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from tercet.encoding.tokenizing import Tokenizer
-from tercet.training.context import Context
-from tercet.training.model import TrainingModel
-from tercet.training.optimisation import Optimisation
-from tercet.training.position_learning import LearnPositions, WindowedTexts
-from tercet.training.positions import extend_positions, first_row, table_name
-from tercet.training.sources import TrainingData
-from tercet.training.trainer import fit
+from tercet.training.loop.context import Context
+from tercet.training.loop.optimisation import Optimisation
+from tercet.training.loop.trainer import fit
+from tercet.training.models.model import TrainingModel
+from tercet.training.positions.learning import LearnPositions, WindowedTexts
+from tercet.training.positions.table import extend_positions, first_row, table_name
+from tercet.training.recipes.sources import TrainingData
 
 OPTIMISATION = Optimisation(learning_rate=1e-3, steps=500, weight_decay=0.0)
 

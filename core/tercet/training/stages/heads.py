@@ -11,15 +11,15 @@ from torch import nn
 from tercet.embeddings import Representation
 from tercet.encoding.tokenizing import Tokenizer
 from tercet.models.spec import LinearLayer, ModelSpec, SparseHead
-from tercet.training.context import Context
-from tercet.training.head_batches import HeadBatches, nearest
-from tercet.training.head_distillation import HeadDistillation, HeadLoss
-from tercet.training.head_starts import Starts, read_starts
-from tercet.training.model import TrainingModel
-from tercet.training.optimisation import Optimisation, Trained
-from tercet.training.sources import TrainingData
-from tercet.training.trainer import fit
-from tercet.training.widths import set_token_head
+from tercet.training.heads.batches import HeadBatches, nearest
+from tercet.training.heads.distillation import HeadDistillation, HeadLoss
+from tercet.training.heads.starts import Starts, read_starts
+from tercet.training.loop.context import Context
+from tercet.training.loop.optimisation import Optimisation, Trained
+from tercet.training.loop.trainer import fit
+from tercet.training.models.model import TrainingModel
+from tercet.training.recipes.sources import TrainingData
+from tercet.training.widths.layer import set_token_head
 
 OPTIMISATION = Optimisation(
     learning_rate=5e-4, steps=400, warmup=0.0, schedule="cosine", weight_decay=0.0

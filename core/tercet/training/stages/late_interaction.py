@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from tercet.training.context import Context
-from tercet.training.conventions import Family, adopt
-from tercet.training.model import TrainingModel
-from tercet.training.sources import TrainingData
+from tercet.training.loop.context import Context
+from tercet.training.models.model import TrainingModel
+from tercet.training.recipes.sources import TrainingData
+from tercet.training.widths.conventions import Family, adopt
 
 
 @dataclass(frozen=True, slots=True)

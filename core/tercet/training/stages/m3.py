@@ -9,18 +9,18 @@ from torch.nn import functional
 
 from tercet.errors import MissingViewError
 from tercet.models.spec import ModelSpec
-from tercet.training.batching import Batching
-from tercet.training.cached_gradients import encode
-from tercet.training.context import Context
-from tercet.training.examples import Demand
-from tercet.training.gathering import gather, gather_views, share
+from tercet.training.datasets.examples import Demand
+from tercet.training.loop.batching import Batching
+from tercet.training.loop.cached_gradients import encode
+from tercet.training.loop.context import Context
+from tercet.training.loop.gathering import gather, gather_views, share
+from tercet.training.loop.optimisation import Optimisation, Trained
+from tercet.training.loop.ranking_batches import RankingBatch, RankingBatches
+from tercet.training.loop.trainer import fit
 from tercet.training.losses.m3 import FORMS, contrastive, distil, m3_loss
-from tercet.training.model import TrainingModel, Views
-from tercet.training.optimisation import Optimisation, Trained
-from tercet.training.ranking_batches import RankingBatch, RankingBatches
-from tercet.training.scores import dense_scores, multi_vector_scores, sparse_scores
-from tercet.training.sources import TrainingData
-from tercet.training.trainer import fit
+from tercet.training.losses.scores import dense_scores, multi_vector_scores, sparse_scores
+from tercet.training.models.model import TrainingModel, Views
+from tercet.training.recipes.sources import TrainingData
 
 HIDDEN = -1e4
 """Score of a document that is no negative: its probability is 0, and 0 times it is no NaN."""

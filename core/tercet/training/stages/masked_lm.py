@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass, field
 
-from tercet.training.batching import Batching
-from tercet.training.context import Context
-from tercet.training.gathering import share
-from tercet.training.guessing import GuessWords
-from tercet.training.masked_batches import MaskedBatches
-from tercet.training.model import TrainingModel
-from tercet.training.optimisation import Optimisation
-from tercet.training.ranking_batches import TextBatches
-from tercet.training.sources import TrainingData
-from tercet.training.trainer import fit
+from tercet.training.guessing.masked_batches import MaskedBatches
+from tercet.training.guessing.objectives import GuessWords
+from tercet.training.loop.batching import Batching
+from tercet.training.loop.context import Context
+from tercet.training.loop.gathering import share
+from tercet.training.loop.optimisation import Optimisation
+from tercet.training.loop.ranking_batches import TextBatches
+from tercet.training.loop.trainer import fit
+from tercet.training.models.model import TrainingModel
+from tercet.training.recipes.sources import TrainingData
 
 SHARE = 0.15
 """Of a text's tokens that are hidden, as in BERT; the published run's share is not known."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tercet.errors import TrainingError
-from tercet.training.context import Context
-from tercet.training.encoders import as_encoder
-from tercet.training.gathering import share, wait
-from tercet.training.mining import MiningRule, refresh
-from tercet.training.model import TrainingModel
-from tercet.training.sources import TrainingData
+from tercet.training.datasets.mining import MiningRule, refresh
+from tercet.training.loop.context import Context
+from tercet.training.loop.gathering import share, wait
+from tercet.training.models.encoders import as_encoder
+from tercet.training.models.model import TrainingModel
+from tercet.training.recipes.sources import TrainingData
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from tercet.training.batching import Batching, LengthGroup
-from tercet.training.context import Context
-from tercet.training.fitting import fit_examples
+from tercet.training.loop.batching import Batching, LengthGroup
+from tercet.training.loop.context import Context
+from tercet.training.loop.fitting import fit_examples
+from tercet.training.loop.optimisation import Optimisation, Trained
 from tercet.training.losses.distillation import MinMax
-from tercet.training.model import TrainingModel
-from tercet.training.optimisation import Optimisation, Trained
-from tercet.training.sources import TrainingData
-from tercet.training.width_objectives import ListDistillation
-from tercet.training.widths import Widths
+from tercet.training.models.model import TrainingModel
+from tercet.training.recipes.sources import TrainingData
+from tercet.training.widths.layer import Widths
+from tercet.training.widths.objectives import ListDistillation
 
 BATCHING = Batching(
     groups=(LengthGroup(512, 16),),
@@ -33,7 +33,7 @@ class NWay:
     """The settings, as the paper's final run has them.
 
     Post-training is the same stage once more, on other data; the mean of the checkpoints of both
-    is what was published (`tercet.training.averaging`).
+    is what was published (`tercet.training.models.averaging`).
 
     Attributes:
         train: What of the model learns.

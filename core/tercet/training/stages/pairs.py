@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from tercet.training.batching import Batching, LengthGroup
-from tercet.training.context import Context
-from tercet.training.fitting import fit_examples
-from tercet.training.model import TrainingModel
-from tercet.training.optimisation import Optimisation, Trained
-from tercet.training.sources import TrainingData
-from tercet.training.width_models import keep_width
-from tercet.training.width_objectives import PairContrast
-from tercet.training.widths import JINA_WIDTHS, Widths, give_widths
+from tercet.training.loop.batching import Batching, LengthGroup
+from tercet.training.loop.context import Context
+from tercet.training.loop.fitting import fit_examples
+from tercet.training.loop.optimisation import Optimisation, Trained
+from tercet.training.models.model import TrainingModel
+from tercet.training.recipes.sources import TrainingData
+from tercet.training.widths.layer import JINA_WIDTHS, Widths, give_widths
+from tercet.training.widths.models import keep_width
+from tercet.training.widths.objectives import PairContrast
 
 BATCHING = Batching(
     groups=(LengthGroup(8192, 32),), documents=1, document_tokens=300, shuffle_segments=0.0

@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from tercet.training.batching import Batching, LengthGroup
-from tercet.training.context import Context
-from tercet.training.gathering import share
-from tercet.training.guessing import RebuildTexts
-from tercet.training.masked_batches import MaskedBatches, RebuiltBatches
-from tercet.training.model import TrainingModel
-from tercet.training.optimisation import Optimisation
-from tercet.training.ranking_batches import TextBatches
-from tercet.training.sources import TrainingData
-from tercet.training.trainer import fit
+from tercet.training.guessing.masked_batches import MaskedBatches, RebuiltBatches
+from tercet.training.guessing.objectives import RebuildTexts
+from tercet.training.loop.batching import Batching, LengthGroup
+from tercet.training.loop.context import Context
+from tercet.training.loop.gathering import share
+from tercet.training.loop.optimisation import Optimisation
+from tercet.training.loop.ranking_batches import TextBatches
+from tercet.training.loop.trainer import fit
+from tercet.training.models.model import TrainingModel
+from tercet.training.recipes.sources import TrainingData
 
 ENCODER_SHARE, DECODER_SHARE = 0.3, 0.5
 """Hidden from the encoder, and from each place of the decoder (the paper's moderate and aggressive

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tercet.training.context import Context
-from tercet.training.gathering import share, wait
-from tercet.training.model import TrainingModel
-from tercet.training.sources import TrainingData
-from tercet.training.teachers import CrossEncoder, score_to_file
+from tercet.training.datasets.teachers import CrossEncoder, score_to_file
+from tercet.training.loop.context import Context
+from tercet.training.loop.gathering import share, wait
+from tercet.training.models.model import TrainingModel
+from tercet.training.recipes.sources import TrainingData
 
 
 @dataclass(frozen=True, slots=True)

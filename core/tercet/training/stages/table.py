@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from tercet.errors import RecipeError
-from tercet.training.naming import nearest
+from tercet.training.recipes.naming import nearest
 
 if TYPE_CHECKING:
-    from tercet.training.context import Context
-    from tercet.training.model import TrainingModel
-    from tercet.training.sources import TrainingData
+    from tercet.training.loop.context import Context
+    from tercet.training.models.model import TrainingModel
+    from tercet.training.recipes.sources import TrainingData
 
 STAGES = {
     "m3": "tercet.training.stages.m3:M3",

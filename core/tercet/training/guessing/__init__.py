@@ -1,0 +1,1 @@
+"""Guessing hidden words and rebuilding texts."""

@@ -1,0 +1,1 @@
+"""New heads for a dense encoder, from texts alone."""

@@ -1,0 +1,1 @@
+"""More positions for a backbone."""

@@ -1,0 +1,1 @@
+"""Recipes: TOML files, and what follows them."""

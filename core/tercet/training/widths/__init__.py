@@ -1,0 +1,1 @@
+"""Token vectors of several widths, trained together."""
