@@ -194,7 +194,7 @@ def test_sequential_cls_take_the_place_of_text() -> None:
     text = text_of(8190)
     (item,) = document_passes(text, 0, options=options, limit=8192, pools_cls=True)
     assert len(item) == 8192
-    assert tokens_encoded(text, [item]) == 8159 + 2  # REFERENCE A.1.6
+    assert tokens_encoded(text, [item]) == 8159 + 2  # arXiv 2402.03216v4
 
 
 def test_shared_cls_cost_no_length() -> None:

@@ -9,6 +9,7 @@ import torch
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation
 from tercet.indexes import codebooks
+from tercet.indexes.base import Index
 from tercet.indexes.local import compaction, training
 from tercet.indexes.local.index import LocalIndex
 from tercet.indexes.storage import Storage
@@ -37,7 +38,7 @@ def embedded(count: int, seed: int) -> Embeddings:
     return Embeddings(dense=dense, multi_vector=views, model_id="m", document_id="d")
 
 
-def found(index: LocalIndex, plan: str, *, exact: bool) -> list[dict[str, float]]:
+def found(index: Index, plan: str, *, exact: bool) -> list[dict[str, float]]:
     rankings = index.search(embedded(6, 3), k=8, plan=plan, exact=exact)
     return [{hit.document.id: hit.score for hit in ranking} for ranking in rankings]
 
@@ -89,6 +90,25 @@ def test_dense_vectors_are_compared_with_all_or_some(device: str) -> None:
     queries = np.asarray([[2, 1]], dtype=np.float32)
     assert held.products(queries).tolist() == [[2, 1, 10]]
     assert held.products(queries, np.asarray([2, 0])).tolist() == [[10, 2]]
+
+
+def test_an_index_is_opened_on_a_device(tmp_path: Path) -> None:
+    with Index.open(tmp_path / "index", spec=SPEC) as index:
+        index.add([Document(f"d{n}", "") for n in range(20)], embedded(20, 1))
+        expected = found(index, "dense", exact=False)
+    with Index.open(tmp_path / "index", device="cpu") as index:
+        for scores, known in zip(found(index, "dense", exact=False), expected, strict=True):
+            assert scores == pytest.approx(known, rel=1e-4)
+    with pytest.raises(ValueError, match="cannot be compared on the device 'abacus'"):
+        Index.open(tmp_path / "index", device="abacus")
+
+
+def test_an_engine_that_compares_elsewhere_refuses_a_device(tmp_path: Path) -> None:
+    with (
+        Index.open(tmp_path / "index", spec=SPEC) as index,
+        pytest.raises(ValueError, match="compares them where it runs: open it without device="),
+    ):
+        Index.move_to(index, "cuda")
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

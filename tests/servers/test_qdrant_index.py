@@ -190,6 +190,8 @@ def test_token_storage_is_float16_and_may_be_pooled(qdrant_address: Address) -> 
     address = qdrant_address()
     with pytest.raises(ValueError, match="float16, not as int8"):
         Index.open(address, spec=ENCODER.spec, storage=Storage())
+    with pytest.raises(ValueError, match=r"dense vectors as int8; .*\?quantisation=int8"):
+        Index.open(address, spec=ENCODER.spec, storage=Storage(tokens="float16", dense="int8"))
     pooled = Storage(tokens="float16", pooling=2)
     with Index.open(address, spec=ENCODER.spec, storage=pooled) as index:
         index.add([Document("a", "cat dog sun moon")], encoded([Document("a", "cat dog sun moon")]))

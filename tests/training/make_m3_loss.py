@@ -4,7 +4,7 @@
 
 The checkpoint is `write_bge_m3(folder, positions=130)` with both dropouts 0. All documents have the
 same number of tokens: FlagEmbedding lets padded rows take part in late interaction with a score of
-0 (REFERENCE D.1), which ours never does.
+0 (FlagEmbedding 1.4.2), which ours never does.
 """
 
 import json

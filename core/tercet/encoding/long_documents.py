@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Self, TypeVar
 
 MCLS_FROM = 512
-"""Longest text that `auto` encodes with one CLS (DESIGN, "Long documents")."""
+"""Longest text that `auto` encodes with one CLS."""
 
 MCLS_MAX_TOKENS = 8192
 """What a model must read at least for `auto` to choose "mcls": BGE-M3's length."""

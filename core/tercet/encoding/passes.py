@@ -135,7 +135,7 @@ def _windows(text: TokenisedText, n: int, *, limit: int) -> list[Pass]:
 def _with_more_cls(
     text: TokenisedText, n: int, *, options: LongDocumentOptions, limit: int
 ) -> Pass:
-    """A CLS before every block of the text's own tokens (REFERENCE A.1.6).
+    """A CLS before every block of the text's own tokens (arXiv 2402.03216v4).
 
     Where inserted CLS take positions of their own, fewer tokens of the text fit.
     """

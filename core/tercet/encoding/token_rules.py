@@ -11,10 +11,10 @@ from tercet.errors import CheckpointError
 from tercet.models.spec import Expansion, ModelSpec, Skiplist, TextSide
 
 LEAST_MASKS = 8
-"""Masks that the dynamic rule adds at least (REFERENCE A.3)."""
+"""Masks that the dynamic rule adds at least (arXiv 2407.20750)."""
 
 WITHOUT_WEIGHT = ("cls", "sep", "eos", "pad", "unk")
-"""Roles of tokens that have no lexical weight; masks have one (REFERENCE D.1)."""
+"""Roles of tokens that have no lexical weight; masks have one (FlagEmbedding 1.4.2)."""
 
 
 def marker_id(backend: TokenizerBackend, side: TextSide) -> int | None:

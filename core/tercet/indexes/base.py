@@ -9,7 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
@@ -70,6 +70,7 @@ class Index(ABC):
         timeout: float = TIMEOUT,
         representations: Sequence[Representation | str] | None = None,
         storage: Storage | None = None,
+        device: str | None = None,
     ) -> "Index":
         """Open an index, and create it where there is none and a spec is given.
 
@@ -80,10 +81,13 @@ class Index(ABC):
             timeout: Seconds to wait for another writer.
             representations: The views to store, of those that the model makes; None stores all.
             storage: How a new index stores vectors; None leaves that to the engine.
+            device: Where torch compares dense and token vectors, "cuda" say; None compares them on
+                the CPU without torch. For folders alone.
 
         Raises:
             IndexNotFoundError: No index there, and no spec to create one.
             ModelMismatchError: The index holds another model's vectors.
+            ValueError: No such engine, view or device.
         """
         check_spec(spec)
         address = fspath(where)
@@ -105,6 +109,11 @@ class Index(ABC):
             storage=storage,
         )
         index._address = address if found else str(Path(address).resolve())
+        if device is not None:
+            with ExitStack() as stack:
+                stack.callback(index.close)
+                index.move_to(device)
+                stack.pop_all()
         return index
 
     @classmethod
@@ -328,6 +337,20 @@ class Index(ABC):
     async def adelete(self, ids: Sequence[str]) -> int:
         """`delete`, without blocking the event loop."""
         return await asyncio.to_thread(self.delete, ids)
+
+    def move_to(self, device: str) -> None:
+        """Compare dense and token vectors by torch on a device from now on: "cuda", say.
+
+        They are copied there when they are first compared, as they are stored. All dense vectors
+        are compared there, token vectors by way of their cells as before.
+
+        Raises:
+            ValueError: There is no such device, or the engine compares somewhere else.
+        """
+        raise ValueError(
+            f"asked to compare vectors on {device!r}, but the engine of {self._address} compares "
+            "them where it runs: open it without device=; a folder has that choice"
+        )
 
     @abstractmethod
     def close(self) -> None:

@@ -19,7 +19,7 @@ Residual = Literal["none", "identity", "linear"]
 
 ExpansionRule = Literal["fixed", "at_least", "dynamic"]
 """How many tokens an expanded query has. "fixed": exactly `length`, longer queries are cut;
-"at_least": `length` or more; "dynamic": JaColBERTv2.5's rule (REFERENCE A.3)."""
+"at_least": `length` or more; "dynamic": JaColBERTv2.5's rule (arXiv 2407.20750)."""
 
 
 Lowercase = Literal["no", "normaliser", "text"]

@@ -187,14 +187,7 @@ class LocalIndex(Index):
             return stats_of(reader, self._folder)
 
     def move_to(self, device: str) -> None:
-        """Compare dense and token vectors by torch on a device from now on: "cuda", say.
-
-        They are copied there when they are first compared, as they are stored. Dense vectors are
-        all compared there, token vectors by way of their cells as before.
-
-        Raises:
-            ValueError: There is no such device.
-        """
+        """Compare dense and token vectors by torch on a device, as `Index.move_to` says."""
         self._snapshots.move_to(check_device(device))
 
     def measure(self, queries: Embeddings, *, k: int = 10) -> Mapping[Representation, Measurement]:

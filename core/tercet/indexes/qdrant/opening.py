@@ -55,11 +55,16 @@ def open_collection(
 
 
 def _check_codec(storage: Storage | None) -> None:
-    """Refuse codecs of token vectors that a server does not have.
+    """Refuse codecs that a server does not have, or that are chosen elsewhere.
 
     Raises:
-        ValueError: Another codec than float16.
+        ValueError: Token vectors in another codec than float16, or a codec of dense vectors.
     """
+    if storage is not None and storage.dense != "float32":
+        raise ValueError(
+            f"asked for dense vectors as {storage.dense}; a Qdrant collection takes that from its "
+            "address: ?dense=float16 or ?quantisation=int8"
+        )
     if storage is not None and storage.tokens != "float16":
         raise ValueError(
             f"a Qdrant server keeps token vectors as float16, not as {storage.tokens}: open the "

@@ -53,7 +53,7 @@ class Batching:
         query_tokens: Length at which queries are cut; None for the model's own.
         document_tokens: Of documents.
         shuffle_segments: Share of positives of more than 100 characters whose three parts are
-            shuffled, so that no model learns that the answer stands in front (REFERENCE A.1.1).
+            shuffled, so that no model learns that the answer stands in front (arXiv 2402.03216v4).
     """
 
     groups: tuple[LengthGroup, ...] = (LengthGroup(8192, 8),)

@@ -32,7 +32,7 @@ M3_WEIGHTS = {
     Representation.SPARSE: 0.3,
     Representation.MULTI_VECTOR: 1.0,
 }
-"""Weights of the views in a sum (REFERENCE A.1.3), for models that name none."""
+"""Weights of the views in a sum (arXiv 2402.03216v4), for models that name none."""
 
 
 @dataclass(frozen=True, slots=True)

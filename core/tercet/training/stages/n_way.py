@@ -20,7 +20,7 @@ BATCHING = Batching(
     shuffle_segments=0.0,
 )
 """16 queries a device with 32 documents each; queries are 32 tokens in training, whatever the
-model's rule is afterwards (REFERENCE A.3)."""
+model's rule is afterwards (arXiv 2407.20750)."""
 
 OPTIMISATION = Optimisation(
     learning_rate=3e-5, steps=50_000, warmup=0.05, optimiser="schedule_free", clip=0.0

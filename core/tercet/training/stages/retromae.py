@@ -19,7 +19,7 @@ masking, 15 to 30 % and 50 to 70 %)."""
 
 BATCHING = Batching(groups=(LengthGroup(8192, 1),))
 OPTIMISATION = Optimisation(learning_rate=7e-5, steps=20_000, accumulate=16)
-"""Of BGE-M3 (REFERENCE A.1.1): 32 devices, 16 batches an update."""
+"""Of BGE-M3 (arXiv 2402.03216v4): 32 devices, 16 batches an update."""
 
 
 @dataclass(frozen=True, slots=True)

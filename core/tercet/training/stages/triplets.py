@@ -16,7 +16,7 @@ from tercet.training.widths.objectives import ListDistillation
 BATCHING = Batching(
     groups=(LengthGroup(8192, 32),), documents=8, document_tokens=300, shuffle_segments=0.0
 )
-"""32 queries a device, each with a positive and 7 negatives (REFERENCE A.2)."""
+"""32 queries a device, each with a positive and 7 negatives (arXiv 2408.16672)."""
 
 
 WIDTHS = Widths(JINA_WIDTHS)

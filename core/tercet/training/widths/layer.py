@@ -18,7 +18,7 @@ from tercet.models.spec import LateInteraction, LinearLayer
 from tercet.training.models.model import TokenVectors, TrainingModel
 
 JINA_WIDTHS = (64, 96, 128, 256, 512, 768)
-"""Of Jina-ColBERT-v2 (REFERENCE A.2)."""
+"""Of Jina-ColBERT-v2 (arXiv 2408.16672)."""
 
 
 @dataclass(frozen=True, slots=True)
