@@ -1,36 +1,36 @@
-"""The frozen backbone: its int8 form, and the token states that it gives."""
+"""The backbone: its int8 form, and the token states below and above the layers that are trained."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 GROUP = 32  # int8 values along the input dimension that share one scale
 INT8_MAX = 127
-MAX_TOKENS = 512
-BATCH_TOKENS = 16_384
+FROZEN_LAYERS = 8  # of 12
+BATCH_TOKENS = 6_144
 KEPT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 @dataclass(frozen=True, slots=True)
 class TokenStates:
-    """Last hidden states of all texts, stored in a row.
+    """What the frozen layers give for some texts, one text after another.
 
     Attributes:
-        states: The states of one text after another, [tokens, 384].
+        lower: States above the frozen layers, bfloat16, [tokens, 384].
+        upper: States above all layers of the published backbone, bfloat16, [tokens, 384].
         ids: The token ids, [tokens].
         offsets: Text n owns rows offsets[n] to offsets[n + 1], [N + 1].
     """
 
-    states: NDArray[np.float16]
-    ids: NDArray[np.int64]
-    offsets: NDArray[np.int64]
+    lower: torch.Tensor
+    upper: torch.Tensor
+    ids: torch.Tensor
+    offsets: torch.Tensor
 
     def __len__(self) -> int:
         """Count the texts."""
@@ -40,20 +40,14 @@ class TokenStates:
         """Say where the tokens of a text stand."""
         return slice(int(self.offsets[text]), int(self.offsets[text + 1]))
 
-    def take(self, chosen: Sequence[int]) -> "TokenStates":
-        """Copy some texts."""
-        rows = [self.rows(text) for text in chosen]
-        lengths = [row.stop - row.start for row in rows]
-        return TokenStates(
-            np.concatenate([self.states[row] for row in rows]),
-            np.concatenate([self.ids[row] for row in rows]),
-            np.cumsum([0, *lengths]),
-        )
+    def length(self, text: int) -> int:
+        """Count the tokens of a text."""
+        return int(self.offsets[text + 1] - self.offsets[text])
 
-    def save(self, path: Path) -> None:
-        """Write the arrays for `TokenStates(**numpy.load(path))`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, states=self.states, ids=self.ids, offsets=self.offsets)
+    def dense(self) -> torch.Tensor:
+        """Pool each text as the backbone does: the mean of its states at unit length, [N, 384]."""
+        means = [self.upper[self.rows(text)].float().mean(dim=0) for text in range(len(self))]
+        return torch.nn.functional.normalize(torch.stack(means), dim=1)
 
 
 def quantise(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -86,10 +80,9 @@ def dequantise(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return weights
 
 
-def write_backbone(source: Path, target: Path) -> None:
-    """Write the int8 weights, the configuration and the tokenizer of a BERT folder."""
+def write_settings(source: Path, target: Path) -> None:
+    """Write the configuration and the tokenizer of a BERT folder."""
     target.mkdir(parents=True, exist_ok=True)
-    write_tensors(quantise(load_file(source / "model.safetensors")), target / "model.safetensors")
     for name in KEPT_FILES:
         settings = json.loads((source / name).read_text(encoding="utf-8"))
         indent = None if name == "tokenizer.json" else 2
@@ -104,44 +97,55 @@ def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
 
 
 class Backbone:
-    """Turns texts into the token states of the shipped int8 weights."""
+    """Turns texts into the token states of the int8 weights."""
 
     def __init__(self, folder: Path) -> None:
-        config = BertConfig.from_pretrained(folder)
-        self.model = BertModel(config, add_pooling_layer=False)
+        """Read a BERT folder and round its weights as they will be stored."""
+        self.model = BertModel(BertConfig.from_pretrained(folder), add_pooling_layer=False)
         self.model.train(mode=False)
-        weights = dequantise(load_file(folder / "model.safetensors"))
-        self.model.load_state_dict(weights, strict=True)
+        self.weights = dequantise(quantise(load_file(folder / "model.safetensors")))
+        self.model.load_state_dict(self.weights, strict=True)
         self.model.bfloat16()  # 8 times the speed of float32 where a CPU has AMX
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
 
-    def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """Turn texts into token ids between [CLS] and [SEP], cut at 512."""
-        encoded = self.tokenizer(texts, truncation=True, max_length=MAX_TOKENS)
-        ids: list[list[int]] = encoded["input_ids"]
-        return ids
+    def encode(self, texts: Sequence[str], *, tokens: int) -> TokenStates:
+        """Run texts through the model in batches of like length.
 
-    def encode(self, ids: list[list[int]]) -> TokenStates:
-        """Run tokenised texts through the model in batches of like length."""
-        offsets = np.zeros(len(ids) + 1, dtype=np.int64)
-        np.cumsum([len(text) for text in ids], out=offsets[1:])
-        states = np.empty((int(offsets[-1]), self.model.config.hidden_size), dtype=np.float16)
-        for batch in _batches([len(text) for text in ids]):
-            hidden = self._forward([ids[text] for text in batch])
-            for row, text in zip(hidden, batch, strict=True):
-                states[offsets[text] : offsets[text + 1]] = row[: len(ids[text])]
-        flat = np.fromiter((token for text in ids for token in text), dtype=np.int64)
-        return TokenStates(states, flat, offsets)
+        Args:
+            texts: The texts.
+            tokens: How many tokens of each are read, [CLS] and [SEP] included.
+        """
+        ids = self.tokenizer(list(texts), truncation=True, max_length=tokens)["input_ids"]
+        lengths = torch.tensor([len(text) for text in ids])
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+        width = self.model.config.hidden_size
+        lower = torch.empty((int(offsets[-1]), width), dtype=torch.bfloat16)
+        states = TokenStates(
+            lower, torch.empty_like(lower), torch.tensor([i for text in ids for i in text]), offsets
+        )
+        for batch in _batches(lengths.tolist()):
+            below, above = self._forward([ids[text] for text in batch])
+            for row, text in enumerate(batch):
+                size = states.length(text)
+                states.lower[states.rows(text)] = below[row, :size]
+                states.upper[states.rows(text)] = above[row, :size]
+        return states
+
+    def exact(self) -> BertModel:
+        """Make another copy of the model with the int8 weights in float32."""
+        model = BertModel(self.model.config, add_pooling_layer=False)
+        model.load_state_dict(self.weights, strict=True)
+        model.train(mode=False)
+        return model
 
     @torch.inference_mode()
-    def _forward(self, ids: list[list[int]]) -> NDArray[np.float16]:
+    def _forward(self, ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         width = max(map(len, ids))
         tokens = torch.tensor([text + [0] * (width - len(text)) for text in ids])  # [N, width]
         lengths = torch.tensor([len(text) for text in ids])
         mask = torch.arange(width)[None, :] < lengths[:, None]  # [N, width]
-        hidden = self.model(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
-        states: NDArray[np.float16] = hidden.to(torch.float16).numpy()
-        return states
+        found = self.model(input_ids=tokens, attention_mask=mask.long(), output_hidden_states=True)
+        return found.hidden_states[FROZEN_LAYERS], found.last_hidden_state
 
 
 def _batches(lengths: list[int]) -> list[list[int]]:

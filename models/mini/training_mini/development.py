@@ -1,4 +1,4 @@
-"""The development set: nDCG@10 of each view, and the weights of their sum."""
+"""The development sets: nDCG@10 of each view, and the weights of their sum."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,33 @@ import torch
 from numpy.typing import NDArray
 
 from training_mini.backbone import TokenStates
-from training_mini.batches import dense_vectors, gather
-from training_mini.sparse_head import SparseHead, lexical_scores
-from training_mini.token_head import late_interaction
+from training_mini.scoring import dense_vectors, late_interaction, lexical_scores
+from training_mini.student import Student
 
 CANDIDATES = 200  # of the dense and of the sparse ranking, as in the plan `hybrid`
 DEPTH = 10
-BLOCK = 32  # documents scored at a time
-SPARSE_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+BLOCK = 48  # documents scored at a time
+SPARSE_WEIGHTS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2)
 MULTI_VECTOR_WEIGHTS = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Questions about one collection, and what answers them.
+
+    Attributes:
+        queries: Where the questions are.
+        rows: Which of them are asked, [N queries].
+        documents: Where the documents are.
+        candidates: Which of them are searched, [N documents].
+        relevant: Which candidates answer a question, [N queries, N documents].
+    """
+
+    queries: TokenStates
+    rows: list[int]
+    documents: TokenStates
+    candidates: list[int]
+    relevant: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +57,23 @@ class HybridWeights:
 
 
 @torch.inference_mode()
-def score_views(
-    queries: TokenStates, documents: TokenStates, *, head: SparseHead, projection: torch.Tensor
-) -> Views:
+def score_views(student: Student, judged: Judged) -> Views:
     """Score all queries against all documents in the three views."""
-    asked = gather(queries, range(len(queries)))
-    lexical, late = [], []
-    for start in range(0, len(documents), BLOCK):
-        block = gather(documents, range(start, min(start + BLOCK, len(documents))))
-        lexical.append(lexical_scores(asked, block, head))
-        late.append(late_interaction(asked, block, projection))
-    return Views(
-        dense_vectors(queries) @ dense_vectors(documents).T,
-        torch.cat(lexical, dim=1).numpy(),
-        torch.cat(late, dim=1).numpy(),
-    )
+    asked = student.read(judged.queries, judged.rows)
+    vectors, weights = student.vectors(asked), student.weights(asked)
+    pooled = dense_vectors(asked.states, asked)
+    scores: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    for start in range(0, len(judged.candidates), BLOCK):
+        block = student.read(judged.documents, judged.candidates[start : start + BLOCK])
+        similarity = vectors @ student.vectors(block).T
+        scores.append(
+            (
+                pooled @ dense_vectors(block.states, block).T,
+                lexical_scores(asked, weights, block, student.weights(block)),
+                late_interaction(similarity, asked, block),
+            )
+        )
+    return Views(*(torch.cat(view, dim=1).numpy() for view in zip(*scores, strict=True)))
 
 
 def hybrid(views: Views, weights: HybridWeights) -> NDArray[np.float32]:

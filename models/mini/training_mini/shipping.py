@@ -1,4 +1,4 @@
-"""What is written beside the backbone: heads, settings and the ids of the development queries."""
+"""What is written: the rounded weights, heads, settings and the ids of the development queries."""
 
 import json
 from dataclasses import asdict
@@ -6,20 +6,37 @@ from pathlib import Path
 
 import torch
 
-from training_mini.backbone import MAX_TOKENS, write_tensors
+from training_mini.backbone import FROZEN_LAYERS, quantise, write_tensors
 from training_mini.development import HybridWeights
 from training_mini.pairs import Pair
-from training_mini.sparse_head import SparseHead
+from training_mini.student import DIM, Student
+
+MAX_TOKENS = 512
 
 
-def write_heads(
-    folder: Path, *, head: SparseHead, projection: torch.Tensor, weights: HybridWeights
+def write_model(
+    folder: Path, backbone: dict[str, torch.Tensor], student: Student, weights: HybridWeights
 ) -> None:
-    """Write `heads.safetensors` and `tercet.json` in the form that the library reads."""
+    """Write `model.safetensors`, `heads.safetensors` and `tercet.json` as the library reads them.
+
+    Args:
+        folder: Has the configuration and the tokenizer.
+        backbone: The published weights, rounded to int8 and back.
+        student: The layers that stand in for the upper ones, and the heads.
+        weights: Of the plan `hybrid`.
+    """
+    trained = {
+        f"encoder.layer.{FROZEN_LAYERS + int(layer)}.{rest}": value
+        for layer, rest, value in (
+            (*name.split(".", 1), value.detach())
+            for name, value in student.layers.state_dict().items()
+        )
+    }
+    write_tensors(quantise(backbone | trained), folder / "model.safetensors")
     heads = {
-        "sparse_linear.weight": head.weight[None, :].contiguous(),  # [1, 384]
-        "sparse_linear.bias": head.bias.reshape(1),
-        "colbert_linear.weight": projection.contiguous(),  # [128, 384]
+        "sparse_linear.weight": student.sparse.weight.detach().contiguous(),  # [1, 384]
+        "sparse_linear.bias": student.sparse.bias.detach(),
+        "colbert_linear.weight": student.tokens.weight.detach().contiguous(),  # [128, 384]
     }
     write_tensors(heads, folder / "heads.safetensors")
     settings = {
@@ -29,7 +46,7 @@ def write_heads(
         "pooling": "mean",
         "max_tokens": MAX_TOKENS,
         "sparse": {"drop_special": True},
-        "multi_vector": {"dim": len(projection), "reduction": "mean", "keep_special": True},
+        "multi_vector": {"dim": DIM, "reduction": "mean", "keep_special": True},
         "hybrid_weights": asdict(weights),
     }
     text = json.dumps(settings, indent=2) + "\n"
