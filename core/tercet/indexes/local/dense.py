@@ -25,6 +25,12 @@ Of a million made-up rows of 384, 200 hold 0.93 of the best ten and 800 all of t
 the codes themselves take most of the time either way.
 """
 
+OVERSAMPLING = 16
+"""Rows that codes bring for each that is asked for, where that is more.
+
+Of 100,000 made-up rows whose 200 best hardly differ, 800 hold 0.72 of these and 3,200 hold 0.92.
+"""
+
 LEAST_SHARE = 0.05
 """A filter asks for more candidates, but not for more than one over this as many."""
 
@@ -91,7 +97,7 @@ class DenseColumn:
 
     def _best(self, queries: Vectors, depth: int, allowed: Allowed) -> list[Shortlist]:
         share = 1.0 if allowed is None else float(allowed.mean())
-        limit = int(max(CANDIDATES, 4 * depth) / max(share, LEAST_SHARE))
+        limit = int(max(CANDIDATES, OVERSAMPLING * depth) / max(share, LEAST_SHARE))
         if self._codes is None or limit >= len(self._vectors):
             return self._compare_all(queries, depth, allowed)
         candidates, _ = self._codes.candidates(queries, limit)
