@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tercet.encoder import Encoder
-from tercet.errors import MissingViewError, TrainingError
+from tercet.errors import MissingViewError, SourceError, TrainingError
 from tercet.testing.checkpoints import (
     write_bge_m3,
     write_colbert_v2,
@@ -18,7 +18,7 @@ from tercet.testing.checkpoints import (
     write_jina_colbert,
     write_tercet,
 )
-from tercet.training.datasets.examples import Example
+from tercet.training.datasets.examples import Demand, Example
 from tercet.training.guessing.masked_batches import MaskedBatches
 from tercet.training.guessing.masking import UNSCORED
 from tercet.training.loop.batching import Batching, LengthGroup
@@ -81,7 +81,9 @@ class Given:
     of: Sequence[Example] = ()
     unlabelled: Sequence[str] = ()
 
-    def examples(self) -> Sequence[Example]:
+    def examples(self, demand: Demand | None = None) -> Sequence[Example]:
+        for number, example in enumerate(self.of, start=1):
+            (demand or Demand()).check(example, place=f"line {number}")
         return self.of
 
     def texts(self) -> Sequence[str]:
@@ -189,7 +191,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
 def test_distillation_needs_scores_and_says_so(tmp_path: Path, context: Context) -> None:
     model = open_model(write_colbert_v2(tmp_path / "model"))
     stage = NWay(batching=SMALL, optimisation=short())
-    with pytest.raises(TrainingError, match="without a teacher's scores"):
+    with pytest.raises(SourceError, match="line 1: no scores"):
         stage.run(model, Given(examples(scored=False)), context)
 
 

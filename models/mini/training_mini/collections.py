@@ -36,7 +36,7 @@ def encode_all(pairs: Pairs, science: Science, backbone: Backbone, *, kept: Path
     def encode(name: str, texts: Sequence[str], tokens: int) -> TokenStates:
         path = kept / f"{name}.pt" if kept else None
         if path and path.exists():
-            return TokenStates(**torch.load(path))
+            return TokenStates(**torch.load(path, weights_only=True))
         states = backbone.encode(texts, tokens=tokens)
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)

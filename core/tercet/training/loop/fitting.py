@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from tercet.training.datasets.examples import Demand
 from tercet.training.loop.batching import Batching
 from tercet.training.loop.context import Context
 from tercet.training.loop.gathering import share
@@ -21,6 +22,7 @@ def fit_examples(
     optimisation: Optimisation,
     train: Trained,
     context: Context,
+    demand: Demand,
 ) -> None:
     """Train a model in place.
 
@@ -32,11 +34,13 @@ def fit_examples(
         optimisation: How it is optimised.
         train: What of the model learns.
         context: Where, and from which seed.
+        demand: What each example must have.
 
     Raises:
+        SourceError: An example lacks what it must have; it is named by its line.
         TrainingError: Training stopped.
     """
     batches = RankingBatches(
-        model, data.examples(), batching, optimisation, seed=context.seed, share=share()
+        model, data.examples(demand), batching, optimisation, seed=context.seed, share=share()
     )
     fit(model, objective, batches, optimisation=optimisation, train=train, context=context)

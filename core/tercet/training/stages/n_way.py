@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tercet.training.datasets.examples import Demand
 from tercet.training.loop.batching import Batching, LengthGroup
 from tercet.training.loop.context import Context
 from tercet.training.loop.fitting import fit_examples
@@ -62,8 +63,8 @@ class NWay:
             The same model.
 
         Raises:
-            TrainingError: Examples without scores, a model without token vectors, or training
-                stopped.
+            SourceError: An example without scores or negatives.
+            TrainingError: A model without token vectors, or training stopped.
         """
         objective = ListDistillation(
             Widths(), normalise=self.normalise, sub_batch=self.sub_batch_tokens
@@ -76,5 +77,6 @@ class NWay:
             optimisation=self.optimisation,
             train=self.train,
             context=context,
+            demand=Demand(negatives=1, scores=True),
         )
         return model

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tercet.training.datasets.examples import Demand
 from tercet.training.loop.batching import Batching, LengthGroup
 from tercet.training.loop.context import Context
 from tercet.training.loop.fitting import fit_examples
@@ -71,6 +72,7 @@ class Pairs:
             optimisation=self.optimisation,
             train=self.train,
             context=context,
+            demand=Demand(),
         )
         keep_width(model, self.widths, self.keep, folder=context.folder)
         return model

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tercet.training.datasets.examples import Demand
 from tercet.training.loop.batching import Batching, LengthGroup
 from tercet.training.loop.context import Context
 from tercet.training.loop.fitting import fit_examples
@@ -58,7 +59,8 @@ class Triplets:
             The same model.
 
         Raises:
-            TrainingError: Examples without scores, or training stopped.
+            SourceError: An example without scores or negatives.
+            TrainingError: Training stopped.
         """
         give_widths(model, self.widths, seed=context.seed)
         objective = ListDistillation(
@@ -72,6 +74,7 @@ class Triplets:
             optimisation=self.optimisation,
             train=self.train,
             context=context,
+            demand=Demand(negatives=1, scores=True),
         )
         keep_width(model, self.widths, self.keep, folder=context.folder)
         return model
