@@ -6,15 +6,13 @@ budget, so that similarities stay in the cache and never grow to [Q, all tokens]
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors, Reduction
-from tercet.scoring.maxima import Best, Vectors, by_onednn, by_products
-from tercet.scoring.products import products, tiled_products
-from tercet.scoring.threads import in_parallel, in_turn, thread_count
+from tercet.scoring.products import Multiply, products, tiled_products
+from tercet.scoring.threads import Buffer, in_parallel, in_turn, thread_count
 
 LEAST_TOKENS = 512
 """Document tokens of a block, however long the vectors."""
@@ -28,25 +26,22 @@ class _Way:
     """How blocks are multiplied.
 
     Attributes:
-        prepare: Queries to what finds their best products.
+        multiply: Makes the products of a block.
         spread: Does the work of each run of documents.
         block_bytes: Float32 token vectors of a block.
         query_rows: Query tokens of a block, whose similarities stay in the caches too.
     """
 
-    prepare: Callable[[Vectors], Best]
+    multiply: Multiply
     spread: Callable[[Callable[[tuple[int, int]], None], Sequence[tuple[int, int]]], None]
     block_bytes: int
     query_rows: int
 
 
-AT_HAND = _Way(partial(by_onednn, multiply=products), in_turn, 1 << 25, 128)
-"""Few large products, for documents in memory: fastest where the machine is free."""
+IN_TURN = _Way(products, in_turn, 1 << 22, 128)
+"""Few large products: fastest where the machine is free."""
 
-IN_TURN = _Way(partial(by_products, multiply=products), in_turn, 1 << 22, 128)
-"""The same of documents that are loaded, and stay in the caches meanwhile."""
-
-IN_PARALLEL = _Way(partial(by_products, multiply=tiled_products), in_parallel, 1 << 20, 32)
+IN_PARALLEL = _Way(tiled_products, in_parallel, 1 << 20, 32)
 """Many small ones on threads of ours, for scans: fast on a busy machine too."""
 
 
@@ -73,7 +68,7 @@ def maxsim(
         raise ValueError(f"token vectors of a query are [Q, {documents.dim}], not {query.shape}")
     alone = MultiVectors(query, np.asarray([0, len(query)], dtype=np.int64))
     scores: NDArray[np.float32] = _sums(
-        alone, lambda start, stop: documents.vectors[start:stop], documents.offsets, way=AT_HAND
+        alone, lambda start, stop: documents.vectors[start:stop], documents.offsets, way=IN_TURN
     )[0]  # [1, N] -> [N]
     if reduction == "mean":
         scores /= len(query)
@@ -105,9 +100,9 @@ def _sums(
     budget = max(LEAST_TOKENS, way.block_bytes // (4 * queries.dim))  # 4 bytes a float32
 
     groups = [
-        (slice(row, row + way.query_rows), way.prepare(queries.vectors[row : row + way.query_rows]))
-        for row in range(0, len(queries.vectors), way.query_rows)
+        slice(row, row + way.query_rows) for row in range(0, len(queries.vectors), way.query_rows)
     ]
+    buffer = Buffer()  # fresh memory costs as much as the product itself
 
     def score_run(run: tuple[int, int]) -> None:
         first, last = run
@@ -116,8 +111,12 @@ def _sums(
         for start in range(int(offsets[first]), stop, budget):  # one step, but for giants
             vectors = load(start, min(start + budget, stop))
             starts = np.maximum(offsets[first:last] - start, 0)
-            for rows, best_of in groups:
-                np.maximum(best[rows], best_of(vectors, starts), out=best[rows])
+            for rows in groups:
+                asked = queries.vectors[rows]
+                out = buffer.take((len(asked), len(vectors)))
+                similarity = way.multiply(asked, vectors, out=out)  # [Q, tokens]
+                found = np.maximum.reduceat(similarity, starts, axis=1)  # -> [Q, n]
+                np.maximum(best[rows], found, out=best[rows])
         scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=0)  # -> [M, n]
 
     way.spread(score_run, list(runs(offsets, budget)))
