@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from tercet.embeddings import MultiVectors
-from tercet.scoring.multi_vector import maxsim
+from tercet.scoring.codes import Codes, in_integers
+from tercet.scoring.multi_vector import maxsim, maxsim_coded
 
 QUERY_TOKENS = 32
 SHAPES = {
@@ -40,6 +41,19 @@ def by_numpy(query: np.ndarray, documents: MultiVectors) -> np.ndarray:
     similarity = query @ documents.vectors.T
     best: np.ndarray = np.maximum.reduceat(similarity, documents.offsets[:-1], axis=1)
     return best.mean(axis=0)
+
+
+def as_bytes(vectors: np.ndarray) -> Codes:
+    """As an index stores tokens: numbers and a scale each."""
+    scales = np.abs(vectors).max(axis=1) / 127
+    return np.rint(vectors / scales[:, None]).astype(np.int8), scales
+
+
+def stored(query: np.ndarray, codes: Codes, offsets: np.ndarray) -> np.ndarray:
+    """Stored tokens, never decoded."""
+    queries = MultiVectors(query, np.asarray([0, len(query)]))
+    numbers, scales = codes
+    return maxsim_coded(queries, lambda a, b: (numbers[a:b], scales[a:b]), offsets)[0]
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -72,16 +86,20 @@ def main() -> None:
             "FlagEmbedding's loop": partial(one_by_one, query, separate),
             "numpy": partial(by_numpy, query, documents),
         }
+        if in_integers(dim):
+            codes = as_bytes(vectors)
+            systems["tercet, as stored"] = partial(stored, query, codes, documents.offsets)
         times: dict[str, list[float]] = {system: [] for system in systems}
         for _ in range(chosen.rounds):
             for system, work in systems.items():
                 times[system].append(seconds(work))
         print(f"S1, S2: {name} (ragged), {QUERY_TOKENS} query tokens")
-        base = statistics.median(times["FlagEmbedding's loop"])
+        loop, numpy = (statistics.median(times[peer]) for peer in ("FlagEmbedding's loop", "numpy"))
         for system, values in times.items():
             middle = statistics.median(values)
             spread = f"[{min(values) * 1e3:.2f} .. {max(values) * 1e3:.2f}]"
-            print(f"  {system:24} median {middle * 1e3:8.2f} ms {spread}  {base / middle:5.2f} x")
+            ratios = f"{loop / middle:5.2f} x the loop, {numpy / middle:5.2f} x numpy"
+            print(f"  {system:24} median {middle * 1e3:8.2f} ms {spread} {ratios}")
 
 
 if __name__ == "__main__":

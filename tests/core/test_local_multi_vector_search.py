@@ -14,7 +14,7 @@ from tercet.errors import IndexCorruptError, IndexFormatError
 from tercet.indexes import codebooks
 from tercet.indexes.base import Index
 from tercet.indexes.codebooks import Codebook, Probes, nearest_cells
-from tercet.indexes.local import compaction, late_interaction, training
+from tercet.indexes.local import compaction, late_interaction, multi_vector, training
 from tercet.indexes.local.cells import cell_columns, codebook_key
 from tercet.indexes.local.segments import Column, open_segment, write_segment
 from tercet.indexes.local.tokens import CELLS, Int8, Residual, codec_for, codec_named
@@ -119,6 +119,22 @@ def test_a_large_collection_is_searched_by_cells_and_finds_the_same(
     np.testing.assert_allclose(
         [hit.score for hit in ranking], exact[Representation.MULTI_VECTOR][0], rtol=1e-5
     )
+
+
+def test_bytes_compared_in_integers_and_as_floats_find_the_same(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = asked(vectors(6, 3))
+    for exact in (False, True):
+        found = index.search(queries, k=5, plan="multi_vector", exact=exact)
+        with monkeypatch.context() as patch:
+            patch.setattr(multi_vector, "in_integers", lambda dim: dim == 0)
+            floats = index.search(queries, k=5, plan="multi_vector", exact=exact)
+        for own, other in zip(found, floats, strict=True):
+            assert [hit.document.id for hit in own] == [hit.document.id for hit in other]
+            np.testing.assert_allclose(
+                [hit.score for hit in own], [hit.score for hit in other], rtol=1e-4
+            )
 
 
 def test_a_small_collection_has_no_cells(tmp_path: Path) -> None:

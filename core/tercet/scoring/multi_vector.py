@@ -6,43 +6,76 @@ budget, so that similarities stay in the cache and never grow to [Q, all tokens]
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors, Reduction
+from tercet.scoring.codes import Codes, Digits
 from tercet.scoring.products import Multiply, products, tiled_products
 from tercet.scoring.threads import Buffer, in_parallel, in_turn, thread_count
 
 LEAST_TOKENS = 512
 """Document tokens of a block, however long the vectors."""
 
-Load = Callable[[int, int], NDArray[np.float32]]
+Vectors = NDArray[np.float32]
+
+Load = Callable[[int, int], Vectors]
 """Gives the token vectors from one position to another, [tokens, E]; each thread of its own."""
+
+LoadCodes = Callable[[int, int], Codes]
+"""The same as they are stored."""
+
+Block = TypeVar("Block")
+
+Best = Callable[[Block, NDArray[np.int64]], Vectors]
+"""Tokens of documents, and where each document starts, [d], to the best products, [Q, d]."""
+
+
+_similarity = Buffer()  # fresh memory costs as much as the product itself
+
+
+def _by_products(multiply: Multiply) -> Callable[[Vectors], Best[Vectors]]:
+    """Compare query tokens, [Q, E], with blocks of token vectors, [tokens, E]."""
+
+    def prepare(queries: Vectors) -> Best[Vectors]:
+        def best(documents: Vectors, starts: NDArray[np.int64]) -> Vectors:
+            out = _similarity.take((len(queries), len(documents)))
+            similarity = multiply(queries, documents, out=out)
+            found: Vectors = np.maximum.reduceat(similarity, starts, axis=1)
+            return found
+
+        return best
+
+    return prepare
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """How blocks are multiplied.
+class _Way(Generic[Block]):
+    """How blocks are compared.
 
     Attributes:
-        multiply: Makes the products of a block.
+        prepare: Query tokens to what finds their best products.
         spread: Does the work of each run of documents.
         block_bytes: Float32 token vectors of a block.
         query_rows: Query tokens of a block, whose similarities stay in the caches too.
     """
 
-    multiply: Multiply
+    prepare: Callable[[Vectors], Best[Block]]
     spread: Callable[[Callable[[tuple[int, int]], None], Sequence[tuple[int, int]]], None]
     block_bytes: int
     query_rows: int
 
 
-IN_TURN = _Way(products, in_turn, 1 << 22, 128)
+IN_TURN = _Way(_by_products(products), in_turn, 1 << 21, 128)
 """Few large products: fastest where the machine is free."""
 
-IN_PARALLEL = _Way(tiled_products, in_parallel, 1 << 20, 32)
+IN_PARALLEL = _Way(_by_products(tiled_products), in_parallel, 1 << 20, 32)
 """Many small ones on threads of ours, for scans: fast on a busy machine too."""
+
+IN_INTEGERS: _Way[Codes] = _Way(lambda queries: Digits(queries).best, in_turn, 1 << 20, 32)
+"""Of vectors that are stored as int8."""
 
 
 def maxsim(
@@ -91,8 +124,19 @@ def maxsim_loaded(
     return _sums(queries, load, offsets, way=IN_PARALLEL if thread_count() > 1 else IN_TURN)
 
 
+def maxsim_coded(
+    queries: MultiVectors, load: LoadCodes, offsets: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The same of tokens that are stored as int8, where `codes.in_integers` says that it pays."""
+    return _sums(queries, load, offsets, way=IN_INTEGERS)
+
+
 def _sums(
-    queries: MultiVectors, load: Load, offsets: NDArray[np.int64], *, way: _Way
+    queries: MultiVectors,
+    load: Callable[[int, int], Block],
+    offsets: NDArray[np.int64],
+    *,
+    way: _Way[Block],
 ) -> NDArray[np.float32]:
     scores = np.zeros((len(queries), len(offsets) - 1), dtype=np.float32)
     if queries.dim == 0 or not len(queries.vectors):
@@ -100,23 +144,19 @@ def _sums(
     budget = max(LEAST_TOKENS, way.block_bytes // (4 * queries.dim))  # 4 bytes a float32
 
     groups = [
-        slice(row, row + way.query_rows) for row in range(0, len(queries.vectors), way.query_rows)
+        (slice(row, row + way.query_rows), way.prepare(queries.vectors[row : row + way.query_rows]))
+        for row in range(0, len(queries.vectors), way.query_rows)
     ]
-    buffer = Buffer()  # fresh memory costs as much as the product itself
 
     def score_run(run: tuple[int, int]) -> None:
         first, last = run
         best = np.full((len(queries.vectors), last - first), -np.inf, dtype=np.float32)
         stop = int(offsets[last])
         for start in range(int(offsets[first]), stop, budget):  # one step, but for giants
-            vectors = load(start, min(start + budget, stop))
+            block = load(start, min(start + budget, stop))
             starts = np.maximum(offsets[first:last] - start, 0)
-            for rows in groups:
-                asked = queries.vectors[rows]
-                out = buffer.take((len(asked), len(vectors)))
-                similarity = way.multiply(asked, vectors, out=out)  # [Q, tokens]
-                found = np.maximum.reduceat(similarity, starts, axis=1)  # -> [Q, n]
-                np.maximum(best[rows], found, out=best[rows])
+            for rows, best_of in groups:
+                np.maximum(best[rows], best_of(block, starts), out=best[rows])
         scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=0)  # -> [M, n]
 
     way.spread(score_run, list(runs(offsets, budget)))

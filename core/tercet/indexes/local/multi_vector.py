@@ -14,10 +14,11 @@ from tercet.indexes.local.late_interaction import CodedPart, search_cells
 from tercet.indexes.local.mean_residuals import Block, MeanResiduals, mean_residuals
 from tercet.indexes.local.segments import Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist, best_of_all
-from tercet.indexes.local.tokens import CELLS, SCALES, TOKENS, Arrays, Residual, codec_named
+from tercet.indexes.local.tokens import CELLS, SCALES, TOKENS, Arrays, Int8, Residual, codec_named
 from tercet.ragged import ragged_rows
+from tercet.scoring.codes import Codes, in_integers
 from tercet.scoring.devices import DeviceTokens
-from tercet.scoring.multi_vector import maxsim_loaded
+from tercet.scoring.multi_vector import maxsim_coded, maxsim_loaded
 from tercet.scoring.threads import Buffer
 
 BLOCK_ROWS = 256
@@ -101,16 +102,7 @@ class MultiVectorColumn:
     def score(self, queries: MultiVectors, rows: Rows) -> Scores:
         """Scores of some rows, summed over query tokens, [M, R]."""
         tokens, offsets = ragged_rows(self.offsets, rows)
-        if self._on_device is not None:
-            return self._on_device.maxsim(queries, offsets, tokens)
-        buffer = Buffer()
-
-        def load(start: int, stop: int) -> NDArray[np.float32]:
-            chosen = tokens[start:stop]
-            arrays = {name: array[chosen] for name, array in self.arrays.items()}
-            return self.codec.decode(arrays, buffer)
-
-        return maxsim_loaded(queries, load, offsets)
+        return self._maxsim(queries, offsets, tokens)
 
     def decode(self, rows: Rows) -> MultiVectors:
         """The token vectors of some rows."""
@@ -137,16 +129,30 @@ class MultiVectorColumn:
         return DeviceTokens(self.arrays[TOKENS], self.arrays.get(SCALES), self._device)
 
     def _compare_all(self, queries: MultiVectors, depth: int, allowed: Allowed) -> list[Shortlist]:
+        return best_of_all(self._maxsim(queries, self.offsets, None), depth, allowed)
+
+    def _maxsim(
+        self, queries: MultiVectors, offsets: NDArray[np.int64], tokens: NDArray[np.int64] | None
+    ) -> Scores:
+        """Sums over query tokens, [M, N], of documents whose tokens these are; None means all."""
         if self._on_device is not None:
-            scores = self._on_device.maxsim(queries, self.offsets)
-            return best_of_all(scores, depth, allowed)
+            return self._on_device.maxsim(queries, offsets, tokens)
         buffer = Buffer()
 
-        def load(start: int, stop: int) -> NDArray[np.float32]:
-            arrays = {name: array[start:stop] for name, array in self.arrays.items()}
-            return self.codec.decode(arrays, buffer)
+        def stored(start: int, stop: int) -> Arrays:
+            chosen = slice(start, stop) if tokens is None else tokens[start:stop]
+            return {name: array[chosen] for name, array in self.arrays.items()}
 
-        return best_of_all(maxsim_loaded(queries, load, self.offsets), depth, allowed)
+        def load(start: int, stop: int) -> NDArray[np.float32]:
+            return self.codec.decode(stored(start, stop), buffer)
+
+        def load_codes(start: int, stop: int) -> Codes:
+            arrays = stored(start, stop)
+            return arrays[TOKENS], arrays[SCALES]
+
+        if isinstance(self.codec, Int8) and in_integers(queries.dim):
+            return maxsim_coded(queries, load_codes, offsets)
+        return maxsim_loaded(queries, load, offsets)
 
 
 def _search_group(
