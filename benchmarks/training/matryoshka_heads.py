@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from tercet.evaluation.measures import measure
-from tercet.training.datasets.examples import Example
+from tercet.training.datasets.examples import Demand, Example
 from tercet.training.datasets.layouts import ExampleFiles
 from tercet.training.loop.batching import Batching, LengthGroup
 from tercet.training.loop.context import Context
@@ -40,8 +40,9 @@ class Examples:
         found = ExampleFiles([folder], split="train", language=language)
         self._examples = [replace(example, negatives=()) for example in found]
 
-    def examples(self) -> Sequence[Example]:
-        """All of them."""
+    def examples(self, demand: Demand | None = None) -> Sequence[Example]:
+        """All of them; what is demanded, they have."""
+        del demand
         return self._examples
 
 
