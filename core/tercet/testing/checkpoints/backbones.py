@@ -1,7 +1,7 @@
 """Configurations and random weights of the backbones that published checkpoints build on."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -17,25 +17,41 @@ ATTENTION_GAIN = 2.0
 """Of queries and keys: attention that is nearly even would make all outputs alike."""
 
 
+class Sizes(TypedDict, total=False):
+    """What a writer can be asked for of a backbone's blocks; by default two small ones.
+
+    Attributes:
+        layers: Transformer blocks.
+        hidden: Length of a token state.
+        heads: Attention heads of a block.
+        intermediate: Width of the feed-forward part.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    intermediate: int
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The size of a backbone.
 
     Attributes:
         vocabulary: V, rows of the embedding table.
-        hidden: H, length of a token state.
+        positions: P, rows of the position table, or the longest text where positions are rotary.
         layers: Transformer blocks.
+        hidden: H, length of a token state.
         heads: Attention heads of a block.
         intermediate: F, width of the feed-forward part.
-        positions: P, rows of the position table, or the longest text where positions are rotary.
     """
 
     vocabulary: int
-    hidden: int
-    layers: int
-    heads: int
-    intermediate: int
     positions: int
+    layers: int = 2
+    hidden: int = 32
+    heads: int = 4
+    intermediate: int = 64
 
 
 def bert_config(shape: Shape, **changes: Any) -> dict[str, Any]:

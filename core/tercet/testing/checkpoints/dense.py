@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from tercet.testing.checkpoints.backbones import Shape
+from tercet.testing.checkpoints.backbones import Shape, Sizes
 from tercet.testing.checkpoints.modules import Backbone, module, write_backbone
 from tercet.testing.checkpoints.tensors import linear, write_json, write_safetensors
 
@@ -18,10 +18,6 @@ def write_dense(
     *,
     seed: int = 0,
     backbone: Backbone = "bert",
-    layers: int = 2,
-    hidden: int = 32,
-    heads: int = 4,
-    intermediate: int = 64,
     positions: int = 512,
     local_attention: int = 128,
     vocabulary: int | None = None,
@@ -34,6 +30,7 @@ def write_dense(
     similarity: Literal["cosine", "dot"] = "cosine",
     prompts: Mapping[str, str] | None = None,
     default_prompt_name: str | None = None,
+    **sizes: Unpack[Sizes],
 ) -> Path:
     """Write a sentence-transformers model that makes one vector a text.
 
@@ -41,10 +38,6 @@ def write_dense(
         folder: Where to; made if missing.
         seed: Of the random weights; the same seed writes the same numbers everywhere.
         backbone: BERT, ModernBERT or XLM-RoBERTa.
-        layers: Transformer blocks.
-        hidden: Length of a token state.
-        heads: Attention heads of a block.
-        intermediate: Width of the feed-forward part.
         positions: The longest text of the backbone.
         local_attention: Window of ModernBERT's local layers.
         vocabulary: Entries of the vocabulary; None takes what the tiny tokenizer needs.
@@ -57,13 +50,14 @@ def write_dense(
         similarity: How the model compares its vectors.
         prompts: What is put before a text, by the name of the prompt.
         default_prompt_name: The prompt of every text for which none is asked.
+        **sizes: Of the backbone's blocks.
 
     Returns:
         The folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    shape = Shape(0, hidden, layers, heads, intermediate, positions)
+    shape = Shape(0, positions, **sizes)
     write_backbone(
         folder,
         shape,
@@ -77,13 +71,14 @@ def write_dense(
     rows = [module(0, "", "sentence_transformers.models.Transformer")]
     rows.append(module(1, "1_Pooling", "sentence_transformers.models.Pooling"))
     write_json(
-        folder / "1_Pooling/config.json", _pooling(hidden, pooling, include_prompt=include_prompt)
+        folder / "1_Pooling/config.json",
+        _pooling(shape.hidden, pooling, include_prompt=include_prompt),
     )
     if dense_dim is not None:
         rows.append(module(2, "2_Dense", "sentence_transformers.models.Dense"))
-        config = {"in_features": hidden, "out_features": dense_dim, "bias": True}
+        config = {"in_features": shape.hidden, "out_features": dense_dim, "bias": True}
         write_json(folder / "2_Dense/config.json", {**config, "activation_function": activation})
-        layer = linear(rng, "linear", inputs=hidden, outputs=dense_dim)
+        layer = linear(rng, "linear", inputs=shape.hidden, outputs=dense_dim)
         write_safetensors(folder / "2_Dense/model.safetensors", layer)
     if normalize:
         at = len(rows)

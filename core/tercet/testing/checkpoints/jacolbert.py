@@ -1,8 +1,9 @@
 """Writer of checkpoints in the layout of answerdotai/JaColBERTv2.5."""
 
 from pathlib import Path
+from typing import Unpack
 
-from tercet.testing.checkpoints.backbones import Shape
+from tercet.testing.checkpoints.backbones import Shape, Sizes
 from tercet.testing.checkpoints.stanford import write_stanford
 from tercet.testing.checkpoints.tokenization import write_japanese_bert_tokenizer
 
@@ -11,37 +12,31 @@ def write_jacolbert(
     folder: Path,
     *,
     seed: int = 0,
-    layers: int = 2,
-    hidden: int = 32,
-    heads: int = 4,
-    intermediate: int = 64,
     positions: int = 512,
     vocabulary: int | None = None,
     dim: int = 16,
     query_tokens: int = 32,
     document_tokens: int = 300,
+    **sizes: Unpack[Sizes],
 ) -> Path:
     """Write a JaColBERTv2.5: Japanese BERT with MeCab, markers that go in by id alone.
 
     Args:
         folder: Where to; made if missing.
         seed: Of the random weights; the same seed writes the same numbers everywhere.
-        layers: Transformer blocks.
-        hidden: Length of a token state.
-        heads: Attention heads of a block.
-        intermediate: Width of the feed-forward part.
         positions: Rows of the position table.
         vocabulary: Entries of the vocabulary; None takes what the tiny tokenizer needs.
         dim: Length of a token vector.
         query_tokens: Length of a query, as the metadata says.
         document_tokens: Length of a document, as the metadata says.
+        **sizes: Of the backbone's blocks.
 
     Returns:
         The folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     size = write_japanese_bert_tokenizer(folder, max_length=positions, size=vocabulary)
-    shape = Shape(size, hidden, layers, heads, intermediate, positions)
+    shape = Shape(size, positions, **sizes)
     metadata = {
         "query_token_id": "[unused0]",
         "doc_token_id": "[unused1]",

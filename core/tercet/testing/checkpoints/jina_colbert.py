@@ -1,11 +1,11 @@
 """Writer of checkpoints in the layout of jinaai/jina-colbert-v2 and its -96 and -64 siblings."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from tercet.testing.checkpoints.backbones import Shape, jina_tensors
+from tercet.testing.checkpoints.backbones import Shape, Sizes, jina_tensors
 from tercet.testing.checkpoints.tensors import linear, prefixed, write_json, write_safetensors
 from tercet.testing.checkpoints.tokenization import write_xlm_roberta_tokenizer
 
@@ -17,26 +17,19 @@ def write_jina_colbert(
     folder: Path,
     *,
     seed: int = 0,
-    layers: int = 2,
-    hidden: int = 32,
-    heads: int = 4,
-    intermediate: int = 64,
     positions: int = 8194,
     vocabulary: int | None = None,
     dim: int = 16,
     model_type: str | None = None,
     query_tokens: int = 32,
     document_tokens: int = 300,
+    **sizes: Unpack[Sizes],
 ) -> Path:
     """Write a jina-colbert-v2: the vendor's rotary XLM-RoBERTa and a linear layer.
 
     Args:
         folder: Where to; made if missing.
         seed: Of the random weights; the same seed writes the same numbers everywhere.
-        layers: Transformer blocks.
-        hidden: Length of a token state.
-        heads: Attention heads of a block.
-        intermediate: Width of the feed-forward part.
         positions: As the configuration says; two of them hold no token.
         vocabulary: Entries of the vocabulary, markers included; None takes what is needed.
         dim: Length of a token vector: 128, 96 or 64 in the published repositories.
@@ -44,6 +37,7 @@ def write_jina_colbert(
             transformers takes for a plain XLM-RoBERTa.
         query_tokens: Length of a query, as the metadata says.
         document_tokens: Length of a document, as the metadata says.
+        **sizes: Of the backbone's blocks.
 
     Returns:
         The folder.
@@ -52,14 +46,14 @@ def write_jina_colbert(
     size = write_xlm_roberta_tokenizer(
         folder, max_length=positions - 2, markers=MARKERS, size=vocabulary
     )
-    shape = Shape(size, hidden, layers, heads, intermediate, positions)
+    shape = Shape(size, positions, **sizes)
     rng = np.random.default_rng(seed)
     config = _config(shape)
     if model_type is not None:
         config["model_type"] = model_type
     write_json(folder / "config.json", config)
     tensors = prefixed(jina_tensors(rng, shape), "roberta.")
-    tensors |= linear(rng, "linear", inputs=hidden, outputs=dim, bias=False)
+    tensors |= linear(rng, "linear", inputs=shape.hidden, outputs=dim, bias=False)
     write_safetensors(folder / "model.safetensors", tensors)
     write_json(
         folder / "artifact.metadata",

@@ -3,11 +3,11 @@
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from tercet.testing.checkpoints.backbones import Shape
+from tercet.testing.checkpoints.backbones import Shape, Sizes
 from tercet.testing.checkpoints.modules import IDENTITY, Backbone, module, write_backbone
 from tercet.testing.checkpoints.tensors import linear, write_json, write_safetensors
 
@@ -20,10 +20,6 @@ def write_multi_vector(
     *,
     seed: int = 0,
     backbone: Backbone = "bert",
-    layers: int = 2,
-    hidden: int = 32,
-    heads: int = 4,
-    intermediate: int = 64,
     positions: int = 512,
     local_attention: int = 128,
     vocabulary: int | None = None,
@@ -37,6 +33,7 @@ def write_multi_vector(
     skiplist_words: Sequence[str] = tuple(string.punctuation),
     skiplist_tasks: Sequence[str] = ("document",),
     prompts: Mapping[str, str] | None = None,
+    **sizes: Unpack[Sizes],
 ) -> Path:
     """Write a `MultiVectorEncoder` as sentence-transformers 6.2 saves it.
 
@@ -44,10 +41,6 @@ def write_multi_vector(
         folder: Where to; made if missing.
         seed: Of the random weights; the same seed writes the same numbers everywhere.
         backbone: BERT with markers of its own vocabulary, or another with PyLate's.
-        layers: Transformer blocks.
-        hidden: Length of a token state.
-        heads: Attention heads of a block.
-        intermediate: Width of the feed-forward part.
         positions: The longest text of the backbone.
         local_attention: Window of ModernBERT's local layers.
         vocabulary: Entries of the vocabulary before added markers; None takes what is needed.
@@ -62,13 +55,14 @@ def write_multi_vector(
         skiplist_words: Tokens without a vector.
         skiplist_tasks: The sides to which that applies.
         prompts: What is put before a query and a document; None takes the markers.
+        **sizes: Of the backbone's blocks.
 
     Returns:
         The folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    shape = Shape(0, hidden, layers, heads, intermediate, positions)
+    shape = Shape(0, positions, **sizes)
     bert = backbone == "bert"
     write_backbone(
         folder,
@@ -96,11 +90,11 @@ def write_multi_vector(
         transformer["query_expansion"] = {**rule, "length": expansion_tokens}
     write_json(folder / "sentence_bert_config.json", transformer)
     tokens = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
-    dense = {"in_features": hidden, "out_features": dim, "bias": bias}
+    dense = {"in_features": shape.hidden, "out_features": dim, "bias": bias}
     write_json(folder / "1_Dense/config.json", {**dense, "activation_function": IDENTITY, **tokens})
     write_safetensors(
         folder / "1_Dense/model.safetensors",
-        linear(rng, "linear", inputs=hidden, outputs=dim, bias=bias),
+        linear(rng, "linear", inputs=shape.hidden, outputs=dim, bias=bias),
     )
     mask: dict[str, Any] = {"skiplist_words": list(skiplist_words)}
     mask |= {"skiplist_tasks": list(skiplist_tasks), "keep_only_token_ids": None}

@@ -3,11 +3,11 @@
 import string
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from tercet.testing.checkpoints.backbones import Shape
+from tercet.testing.checkpoints.backbones import Shape, Sizes
 from tercet.testing.checkpoints.modules import IDENTITY, Backbone, module, write_backbone
 from tercet.testing.checkpoints.tensors import Tensors, linear, write_json, write_safetensors
 
@@ -20,10 +20,6 @@ def write_pylate(
     *,
     seed: int = 0,
     backbone: Backbone = "bert",
-    layers: int = 2,
-    hidden: int = 32,
-    heads: int = 4,
-    intermediate: int = 64,
     positions: int = 512,
     local_attention: int = 128,
     vocabulary: int | None = None,
@@ -38,6 +34,7 @@ def write_pylate(
     attend_to_expansion: bool = False,
     skiplist_words: Sequence[str] = tuple(string.punctuation),
     lowercase_texts: bool = False,
+    **sizes: Unpack[Sizes],
 ) -> Path:
     """Write a PyLate model: a transformer, one or more dense modules, marker tokens.
 
@@ -45,10 +42,6 @@ def write_pylate(
         folder: Where to; made if missing.
         seed: Of the random weights; the same seed writes the same numbers everywhere.
         backbone: BERT, ModernBERT as in most recent models, or XLM-RoBERTa.
-        layers: Transformer blocks.
-        hidden: Length of a token state.
-        heads: Attention heads of a block.
-        intermediate: Width of the feed-forward part.
         positions: The longest text of the backbone.
         local_attention: Window of ModernBERT's local layers.
         vocabulary: Entries of the vocabulary before the markers; None takes what is needed.
@@ -64,6 +57,7 @@ def write_pylate(
         attend_to_expansion: Whether the other tokens see those mask tokens.
         skiplist_words: Tokens that documents have no vector for.
         lowercase_texts: Whether texts are lower-cased before the tokenizer, whatever it does.
+        **sizes: Of the backbone's blocks.
 
     Returns:
         The folder.
@@ -71,7 +65,7 @@ def write_pylate(
     transformer = folder / transformer_folder
     transformer.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    shape = Shape(0, hidden, layers, heads, intermediate, positions)
+    shape = Shape(0, positions, **sizes)
     write_backbone(
         transformer,
         shape,
@@ -84,7 +78,7 @@ def write_pylate(
     lengths = {"max_seq_length": document_tokens - 1, "do_lower_case": lowercase_texts}
     write_json(transformer / "sentence_bert_config.json", lengths)
     modules = [module(0, transformer_folder, "sentence_transformers.models.Transformer")]
-    for n, (inputs, outputs) in enumerate(zip((hidden, *dims), dims, strict=False), start=1):
+    for n, (inputs, outputs) in enumerate(zip((shape.hidden, *dims), dims, strict=False), start=1):
         path = f"{n}_Dense"
         modules.append(module(n, path, dense_type))
         config: dict[str, Any] = {"in_features": inputs, "out_features": outputs, "bias": bias}

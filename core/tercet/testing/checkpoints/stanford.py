@@ -1,12 +1,13 @@
 """Writers of checkpoints in the layout of Stanford's ColBERT, on BERT and on XLM-RoBERTa."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from tercet.testing.checkpoints.backbones import (
     Shape,
+    Sizes,
     bert_config,
     bert_tensors,
     xlm_roberta_config,
@@ -23,10 +24,6 @@ def write_colbert_v2(
     folder: Path,
     *,
     seed: int = 0,
-    layers: int = 2,
-    hidden: int = 32,
-    heads: int = 4,
-    intermediate: int = 64,
     positions: int = 512,
     vocabulary: int | None = None,
     dim: int = 16,
@@ -35,16 +32,13 @@ def write_colbert_v2(
     similarity: str = "cosine",
     stale_modules: bool = False,
     weights_file: str = "model.safetensors",
+    **sizes: Unpack[Sizes],
 ) -> Path:
     """Write a colbertv2.0: BERT uncased, and metadata that does not name the marker ids.
 
     Args:
         folder: Where to; made if missing.
         seed: Of the random weights; the same seed writes the same numbers everywhere.
-        layers: Transformer blocks.
-        hidden: Length of a token state.
-        heads: Attention heads of a block.
-        intermediate: Width of the feed-forward part.
         positions: Rows of the position table.
         vocabulary: Entries of the vocabulary; None takes what the tiny tokenizer needs.
         dim: Length of a token vector.
@@ -54,13 +48,14 @@ def write_colbert_v2(
         stale_modules: Whether a `modules.json` that lists only a Transformer lies beside it, as
             in mixedbread-ai/mxbai-colbert-large-v1.
         weights_file: `model.safetensors` or `pytorch_model.bin`.
+        **sizes: Of the backbone's blocks.
 
     Returns:
         The folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     size = write_bert_tokenizer(folder, max_length=positions, size=vocabulary)
-    shape = Shape(size, hidden, layers, heads, intermediate, positions)
+    shape = Shape(size, positions, **sizes)
     metadata = {
         "query_token": "[Q]",
         "doc_token": "[D]",
@@ -85,32 +80,26 @@ def write_colbert_xlm_roberta(
     folder: Path,
     *,
     seed: int = 0,
-    layers: int = 2,
-    hidden: int = 32,
-    heads: int = 4,
-    intermediate: int = 64,
     positions: int = 514,
     vocabulary: int | None = None,
     dim: int = 16,
     query_tokens: int = 32,
     document_tokens: int = 180,
     attend_to_expansion: bool = False,
+    **sizes: Unpack[Sizes],
 ) -> Path:
     """Write a multilingual ColBERT: XLM-RoBERTa with absolute positions, SentencePiece, markers.
 
     Args:
         folder: Where to; made if missing.
         seed: Of the random weights; the same seed writes the same numbers everywhere.
-        layers: Transformer blocks.
-        hidden: Length of a token state.
-        heads: Attention heads of a block.
-        intermediate: Width of the feed-forward part.
         positions: Rows of the position table; two of them hold no token.
         vocabulary: Entries of the vocabulary, markers included; None takes what is needed.
         dim: Length of a token vector.
         query_tokens: Length of a query, as the metadata says.
         document_tokens: Length of a document, as the metadata says.
         attend_to_expansion: Whether the other tokens see the mask tokens of a query.
+        **sizes: Of the backbone's blocks.
 
     Returns:
         The folder.
@@ -119,7 +108,7 @@ def write_colbert_xlm_roberta(
     size = write_xlm_roberta_tokenizer(
         folder, max_length=positions - 2, markers=MARKERS, size=vocabulary
     )
-    shape = Shape(size, hidden, layers, heads, intermediate, positions)
+    shape = Shape(size, positions, **sizes)
     metadata = {
         "query_token_id": MARKERS[0],
         "doc_token_id": MARKERS[1],
@@ -133,7 +122,7 @@ def write_colbert_xlm_roberta(
     rng = np.random.default_rng(seed)
     write_json(folder / "config.json", xlm_roberta_config(shape, architectures=["HF_ColBERT"]))
     tensors = prefixed(bert_tensors(rng, shape, types=1), "roberta.")
-    tensors |= linear(rng, "linear", inputs=hidden, outputs=dim, bias=False)
+    tensors |= linear(rng, "linear", inputs=shape.hidden, outputs=dim, bias=False)
     write_weights(folder, tensors, weights_file="model.safetensors")
     write_json(folder / "artifact.metadata", metadata)
     return folder

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from tercet.testing.checkpoints.backbones import Shape, bert_config, bert_tensors
+from tercet.testing.checkpoints.backbones import Shape, Sizes, bert_config, bert_tensors
 from tercet.testing.checkpoints.tensors import Tensors, linear, write_json, write_safetensors
 from tercet.testing.checkpoints.tokenization import write_bert_tokenizer
 
@@ -18,10 +18,6 @@ def write_tercet(
     folder: Path,
     *,
     seed: int = 0,
-    layers: int = 2,
-    hidden: int = 32,
-    heads: int = 4,
-    intermediate: int = 64,
     positions: int = 512,
     max_tokens: int | None = None,
     dim: int = 16,
@@ -30,16 +26,13 @@ def write_tercet(
     quantise: bool = True,
     views: tuple[str, ...] = ("dense", "sparse", "multi_vector"),
     settings: Mapping[str, Any] | None = None,
+    **sizes: Unpack[Sizes],
 ) -> Path:
     """Write a BERT with a sparse and a token-vector head.
 
     Args:
         folder: Where to; made if missing.
         seed: Of the random weights; the same seed writes the same numbers everywhere.
-        layers: Transformer blocks.
-        hidden: Length of a token state.
-        heads: Attention heads of a block.
-        intermediate: Width of the feed-forward part.
         positions: Rows of the position table.
         max_tokens: The longest text of one pass; None takes the positions.
         dim: Length of a token vector.
@@ -48,20 +41,21 @@ def write_tercet(
         quantise: Whether matrices are int8 in groups of 32 with a float16 scale each, or float16.
         views: The views that the model makes; "dense" is always among them.
         settings: Keys of `tercet.json` to add or to replace.
+        **sizes: Of the backbone's blocks.
 
     Returns:
         The folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     size = write_bert_tokenizer(folder, max_length=positions)
-    shape = Shape(size, hidden, layers, heads, intermediate, positions)
+    shape = Shape(size, positions, **sizes)
     rng = np.random.default_rng(seed)
     write_json(folder / "config.json", bert_config(shape))
     backbone = bert_tensors(rng, shape, pooler=False)
     stored = quantised(backbone) if quantise else _halved(backbone)
     write_safetensors(folder / "model.safetensors", stored)
-    tensors = linear(rng, "sparse_linear", inputs=hidden, outputs=1)
-    tensors |= linear(rng, "colbert_linear", inputs=hidden, outputs=dim, bias=False)
+    tensors = linear(rng, "sparse_linear", inputs=shape.hidden, outputs=1)
+    tensors |= linear(rng, "colbert_linear", inputs=shape.hidden, outputs=dim, bias=False)
     write_safetensors(folder / "heads.safetensors", _halved(tensors))
     content: dict[str, Any] = {
         "format": 1,
