@@ -1,4 +1,6 @@
-"""Fits an objective to the labelled examples of a stage."""
+"""Fits an objective to the data of a stage, as its settings say."""
+
+from typing import Protocol
 
 from torch import nn
 
@@ -7,21 +9,42 @@ from tercet.training.loop.batching import Batching
 from tercet.training.loop.context import Context
 from tercet.training.loop.gathering import share
 from tercet.training.loop.optimisation import Optimisation, Trained
-from tercet.training.loop.ranking_batches import RankingBatches
+from tercet.training.loop.ranking_batches import RankingBatches, TextBatches
 from tercet.training.loop.trainer import fit
 from tercet.training.models.model import TrainingModel
 from tercet.training.recipes.sources import TrainingData
+
+
+class TextSettings(Protocol):
+    """What the settings of a stage say of its batches."""
+
+    @property
+    def batching(self) -> Batching:
+        """What stands in a batch."""
+        ...
+
+    @property
+    def optimisation(self) -> Optimisation:
+        """How it is optimised."""
+        ...
+
+
+class ExampleSettings(TextSettings, Protocol):
+    """The same of a stage that trains on queries and documents."""
+
+    @property
+    def train(self) -> Trained:
+        """What of the model learns."""
+        ...
 
 
 def fit_examples(
     model: TrainingModel,
     objective: nn.Module,
     data: TrainingData,
-    *,
-    batching: Batching,
-    optimisation: Optimisation,
-    train: Trained,
     context: Context,
+    *,
+    settings: ExampleSettings,
     demand: Demand,
 ) -> None:
     """Train a model in place.
@@ -30,17 +53,40 @@ def fit_examples(
         model: What is trained.
         objective: Called with the model and a batch of queries and documents, gives the loss.
         data: The examples.
-        batching: What stands in a batch.
-        optimisation: How it is optimised.
-        train: What of the model learns.
         context: Where, and from which seed.
+        settings: Of the stage.
         demand: What each example must have.
 
     Raises:
         SourceError: An example lacks what it must have; it is named by its line.
         TrainingError: Training stopped.
     """
+    given, optimisation = data.examples(demand), settings.optimisation
     batches = RankingBatches(
-        model, data.examples(demand), batching, optimisation, seed=context.seed, share=share()
+        model, given, settings.batching, optimisation, seed=context.seed, share=share()
     )
-    fit(model, objective, batches, optimisation=optimisation, train=train, context=context)
+    fit(model, objective, batches, optimisation=optimisation, train=settings.train, context=context)
+
+
+def text_batches(
+    model: TrainingModel, data: TrainingData, context: Context, *, settings: TextSettings
+) -> TextBatches:
+    """The unlabelled texts of a stage.
+
+    Args:
+        model: Its tokenizer writes them.
+        data: The texts.
+        context: From which seed.
+        settings: Of the stage.
+
+    Raises:
+        ValueError: There is no text.
+    """
+    return TextBatches(
+        model,
+        data.texts(),
+        settings.batching,
+        settings.optimisation,
+        seed=context.seed,
+        share=share(),
+    )

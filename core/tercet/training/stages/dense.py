@@ -9,10 +9,10 @@ from tercet.training.datasets.examples import Demand
 from tercet.training.loop.batching import Batching
 from tercet.training.loop.cached_gradients import encode
 from tercet.training.loop.context import Context
+from tercet.training.loop.fitting import fit_examples
 from tercet.training.loop.gathering import gather, share
 from tercet.training.loop.optimisation import Optimisation, Trained
-from tercet.training.loop.ranking_batches import RankingBatch, RankingBatches
-from tercet.training.loop.trainer import fit
+from tercet.training.loop.ranking_batches import RankingBatch
 from tercet.training.losses.infonce import info_nce
 from tercet.training.losses.scores import dense_scores
 from tercet.training.models.model import TrainingModel
@@ -61,19 +61,8 @@ class Dense:
             raise MissingViewError(
                 f"this stage trains a dense view, and {model.spec.name} has none"
             )
-        examples = data.examples(Demand(negatives=min(1, self.batching.documents - 1)))
-        batches = RankingBatches(
-            model, examples, self.batching, self.optimisation, seed=context.seed, share=share()
-        )
-        objective = DenseObjective(self)
-        fit(
-            model,
-            objective,
-            batches,
-            optimisation=self.optimisation,
-            train=self.train,
-            context=context,
-        )
+        demand = Demand(negatives=min(1, self.batching.documents - 1))
+        fit_examples(model, DenseObjective(self), data, context, settings=self, demand=demand)
         return model
 
 

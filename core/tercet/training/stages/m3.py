@@ -13,10 +13,10 @@ from tercet.training.datasets.examples import Demand
 from tercet.training.loop.batching import Batching
 from tercet.training.loop.cached_gradients import encode
 from tercet.training.loop.context import Context
+from tercet.training.loop.fitting import fit_examples
 from tercet.training.loop.gathering import gather, gather_views, share
 from tercet.training.loop.optimisation import Optimisation, Trained
-from tercet.training.loop.ranking_batches import RankingBatch, RankingBatches
-from tercet.training.loop.trainer import fit
+from tercet.training.loop.ranking_batches import RankingBatch
 from tercet.training.losses.m3 import FORMS, contrastive, distil, m3_loss
 from tercet.training.losses.scores import dense_scores, multi_vector_scores, sparse_scores
 from tercet.training.models.model import TrainingModel, Views
@@ -71,22 +71,8 @@ class M3:
             TrainingError: Training stopped.
         """
         check_views(model.spec)
-        batches = RankingBatches(
-            model,
-            data.examples(Demand(negatives=min(1, self.batching.documents - 1))),
-            self.batching,
-            self.optimisation,
-            seed=context.seed,
-            share=share(),
-        )
-        fit(
-            model,
-            M3Objective(self),
-            batches,
-            optimisation=self.optimisation,
-            train=self.train,
-            context=context,
-        )
+        demand = Demand(negatives=min(1, self.batching.documents - 1))
+        fit_examples(model, M3Objective(self), data, context, settings=self, demand=demand)
         return model
 
 

@@ -6,9 +6,8 @@ from tercet.training.guessing.masked_batches import MaskedBatches
 from tercet.training.guessing.objectives import GuessWords
 from tercet.training.loop.batching import Batching
 from tercet.training.loop.context import Context
-from tercet.training.loop.gathering import share
+from tercet.training.loop.fitting import text_batches
 from tercet.training.loop.optimisation import Optimisation
-from tercet.training.loop.ranking_batches import TextBatches
 from tercet.training.loop.trainer import fit
 from tercet.training.models.model import TrainingModel
 from tercet.training.recipes.sources import TrainingData
@@ -51,14 +50,7 @@ class MaskedLM:
             ValueError: Its tokenizer has no mask.
             TrainingError: Training stopped.
         """
-        texts = TextBatches(
-            model,
-            data.texts(),
-            self.batching,
-            self.optimisation,
-            seed=context.seed,
-            share=share(),
-        )
+        texts = text_batches(model, data, context, settings=self)
         fit(
             model,
             GuessWords(model),

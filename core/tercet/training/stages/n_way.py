@@ -70,13 +70,6 @@ class NWay:
             Widths(), normalise=self.normalise, sub_batch=self.sub_batch_tokens
         )
         fit_examples(
-            model,
-            objective,
-            data,
-            batching=self.batching,
-            optimisation=self.optimisation,
-            train=self.train,
-            context=context,
-            demand=Demand(negatives=1, scores=True),
+            model, objective, data, context, settings=self, demand=Demand(negatives=1, scores=True)
         )
         return model

@@ -64,15 +64,6 @@ class Pairs:
         objective = PairContrast(
             self.widths, temperature=self.temperature, sub_batch=self.sub_batch_tokens
         )
-        fit_examples(
-            model,
-            objective,
-            data,
-            batching=self.batching,
-            optimisation=self.optimisation,
-            train=self.train,
-            context=context,
-            demand=Demand(),
-        )
+        fit_examples(model, objective, data, context, settings=self, demand=Demand())
         keep_width(model, self.widths, self.keep, folder=context.folder)
         return model

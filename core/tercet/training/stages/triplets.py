@@ -67,14 +67,7 @@ class Triplets:
             self.widths, normalise=self.normalise, sub_batch=self.sub_batch_tokens
         )
         fit_examples(
-            model,
-            objective,
-            data,
-            batching=self.batching,
-            optimisation=self.optimisation,
-            train=self.train,
-            context=context,
-            demand=Demand(negatives=1, scores=True),
+            model, objective, data, context, settings=self, demand=Demand(negatives=1, scores=True)
         )
         keep_width(model, self.widths, self.keep, folder=context.folder)
         return model
