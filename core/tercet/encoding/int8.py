@@ -27,23 +27,28 @@ LOWEST = -128
 """The smallest int8 value."""
 
 ROWS_AT_ONCE = 256
-"""Rows that are rounded, multiplied and scaled back while they are in the cache."""
+"""Weights are rounded so many rows at a time."""
+
+VALUES_AT_ONCE = 2**20
+"""Activations that are rounded, multiplied and scaled back while they are in the cache."""
 
 SMALLEST_SCALE = 1e-30
 """In place of the scale of a row whose values are all alike."""
 
 
 class Int8Linear(nn.Module):
-    """y = act((q W^T * row scale + row offset * sums of W) * output scale + b), q and W int8."""
+    """y = act((q W^T * output scale) * row scale + row offset * sums of W + b), q and W int8."""
 
     def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self._activation = activation
         self._exact = weight_levels()
-        self._weight, scale = _rounded_weights(linear.weight.detach(), self._exact or LEVELS)
-        self._scale = scale.T.contiguous()  # [1, N]
-        self._sums = self._weight.sum(dim=1, dtype=torch.float32) * self._scale[0]  # [N]
+        weight, scale = _rounded_weights(linear.weight.detach(), self._exact or LEVELS)
+        self._scale = scale[:, 0].contiguous()  # [N]
+        self._sums = weight.sum(dim=1, dtype=torch.float32) * self._scale  # [N]
+        self._weight = _packed(weight) if self._exact else weight
+        self._zeros = torch.zeros(self.out_features, dtype=torch.int32)
         bias = torch.zeros(self.out_features) if linear.bias is None else linear.bias.detach()
         self._bias = bias.float().clone()
 
@@ -51,7 +56,8 @@ class Int8Linear(nn.Module):
         """Project the last axis."""
         rows = x.reshape(-1, self.in_features)
         y = rows.new_empty(len(rows), self.out_features)
-        step = ROWS_AT_ONCE if self._exact else max(1, len(rows))
+        step = VALUES_AT_ONCE // max(self.in_features, self.out_features)
+        step = max(1, step if self._exact else len(rows))
         for start in range(0, len(rows), step):
             self._project(rows[start : start + step], y[start : start + step])
         return y.view(*x.shape[:-1], self.out_features)
@@ -59,21 +65,14 @@ class Int8Linear(nn.Module):
     def _project(self, x: Tensor, y: Tensor) -> None:
         """Some rows, [rows, K], into their place, [rows, N]."""
         q, scale, offset = spread(x.float())
-        z = y if y.dtype == torch.float32 else torch.empty(y.shape)
-        z.copy_(self._product(q))  # a product of integers and floats would be slower
-        z.mul_(scale)
-        torch.addcmul(self._bias, z, self._scale, out=z)
-        z.addr_(offset[:, 0], self._sums)
-        if self._activation == "gelu":
-            z = functional.gelu(z)
-        if z is not y:
-            y.copy_(z)
+        z = self._product(q).mul_(scale).addr_(offset[:, 0], self._sums).add_(self._bias)
+        y.copy_(functional.gelu(z) if self._activation == "gelu" else z)
 
     def _product(self, q: Tensor) -> Tensor:
-        """The sums of products, [rows, K] @ [K, N] -> [rows, N]."""
+        """The sums of products, scaled, [rows, K] @ [K, N] -> [rows, N]."""
         if self._exact:
-            return torch._int_mm(q, self._weight.t())
-        return functional.linear(q.float(), self._weight.float())
+            return _multiply(q, self._weight, self._scale, self._zeros)
+        return functional.linear(q.float(), self._weight.float()).mul_(self._scale)
 
 
 class Int8Embedding(nn.Module):
@@ -111,10 +110,11 @@ def spread(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         int8 [rows, K], and scales and offsets, float32 [rows, 1].
     """
     low, high = x.amin(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)
-    scale = (high - low).div_(STEPS).clamp_min_(SMALLEST_SCALE)
+    scale = (high - low).mul_(1 / STEPS).clamp_min_(SMALLEST_SCALE)
     offset = low - LOWEST * scale
     factor = scale.reciprocal()
-    q = torch.addcmul(-offset * factor, x, factor).round_().clamp_(LOWEST, LOWEST + STEPS)
+    # One operation a line: torch computes those of three operands value by value.
+    q = (x * factor).sub_(offset * factor).round_().clamp_(LOWEST, LOWEST + STEPS)
     return q.to(torch.int8), scale, offset
 
 
@@ -162,9 +162,34 @@ def _multiplies_exactly(levels: int) -> bool:
     weight = torch.full((size, size), levels, dtype=torch.int8)
     q[1::2] = LOWEST
     weight[1::2] *= -1
+    scale, zeros = torch.ones(size), torch.zeros(size, dtype=torch.int32)
     try:
-        found = torch._int_mm(q, weight.t())
+        found = _multiply(q, _packed(weight), scale, zeros)
     except (AttributeError, RuntimeError):  # another release of torch, or another CPU
         return False
-    expected = q.double() @ weight.double().t()
-    return torch.equal(found.double(), expected)
+    return torch.equal(found.double(), q.double() @ weight.double().t())
+
+
+def _packed(weight: Tensor) -> Tensor:
+    """Weights as the CPU's units for integers read them; the operators are not torch's public ones.
+
+    Args:
+        weight: int8, [N, K].
+    """
+    packed: Tensor = torch.ops.onednn.qlinear_prepack(weight, None)
+    return packed
+
+
+def _multiply(q: Tensor, weight: Tensor, scale: Tensor, zeros: Tensor) -> Tensor:
+    """Sums of products of integers, exact, times the scales of outputs, in float32, [rows, N].
+
+    Args:
+        q: int8, [rows, K].
+        weight: Of `_packed`.
+        scale: [N].
+        zeros: The offsets of weights, which have none, int32 [N].
+    """
+    product: Tensor = torch.ops.onednn.qlinear_pointwise(
+        q, 1.0, 0, weight, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+    return product

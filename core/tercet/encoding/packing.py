@@ -16,6 +16,8 @@ CHUNK_TEXTS = 512
 CHUNK_CHARACTERS = 16_384
 """Text that is tokenised and encoded together: some packs of it, so that few stay half empty."""
 
+ROWS_OF_A_QUERY = 32
+"""A text of so many tokens, alone in its pack, is computed as it is."""
 
 POSITIONS_BEHIND_PADDING = frozenset({"camembert", "roberta", "xlm-roberta"})
 """Architectures whose first position is that of the pad token plus 1."""
@@ -116,12 +118,15 @@ def alike(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def padded_rows(rows: int) -> int:
-    """Rows that a CPU computes with: 8 sizes from each power of two to the next.
+    """Rows that a CPU computes with: those of a short query, or 8 sizes to each power of two.
 
     Its library builds kernels for each number of rows that it meets, and keeps them: with any
-    number they cost more memory than the model's own work, and time at each new one.
+    number they cost more memory than the model's own work, and time at each new one. A short query
+    waits for the weights, and each row for it.
     """
-    step = max(8, 1 << max(0, rows.bit_length() - 4))
+    if rows <= ROWS_OF_A_QUERY:
+        return rows
+    step = 1 << (rows.bit_length() - 4)
     return -(-rows // step) * step
 
 
