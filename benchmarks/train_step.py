@@ -9,7 +9,10 @@ idle cores; `--layers 2 --hidden 128 --queries 2 --longest 600 --rounds 1` tries
 FlagEmbedding writes out a row of the vocabulary for each token of a pass: with XLM-R's own,
 `--vocabulary 250002`, that is a few MB a token. The small default favours it.
 
-FlagEmbedding appears twice: the batch at once, and in sub-batches (its own option), which pad less.
+FlagEmbedding appears twice where documents have one length: the batch at once, and in sub-batches
+(its own option). With mixed lengths that option fails: 1.4.2 joins token vectors of sub-batches that
+were padded to different lengths. The batch at once needs memory for every document at the length of
+the longest (`--queries 4 --longest 800` stays under 6 GB).
 """
 
 import argparse
@@ -31,6 +34,8 @@ QUERY = 24
 EACH = 4
 """Documents of a query: its positive and three negatives."""
 
+LENGTHS = ["one length", "mixed lengths"]
+
 SUB_BATCH = 4
 """Documents of FlagEmbedding's sub-batch."""
 
@@ -48,20 +53,22 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=256, help="of documents of one length")
     parser.add_argument("--longest", type=int, default=2000, help="of mixed lengths")
+    parser.add_argument("--lengths", nargs="+", choices=LENGTHS, default=LENGTHS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args()
     documents = chosen.queries * EACH
-    even = [chosen.tokens] * documents
-    mixed = lognormal_lengths(documents, low=20, high=chosen.longest)
-    with tempfile.TemporaryDirectory() as folder:
-        if chosen.flagembedding:
-            m3(chosen, Path(folder) / "m3-even", even, "documents of one length")
-            m3(chosen, Path(folder) / "m3-mixed", mixed, "documents of mixed lengths")
-        if chosen.pylate:
-            late(chosen, Path(folder) / "late-even", even, "documents of one length")
-            short = [min(length, 500) for length in mixed]
-            late(chosen, Path(folder) / "late-mixed", short, "documents of mixed lengths")
+    drawn = {
+        "one length": [chosen.tokens] * documents,
+        "mixed lengths": lognormal_lengths(documents, low=20, high=chosen.longest),
+    }
+    for what in chosen.lengths:
+        with tempfile.TemporaryDirectory() as folder:
+            if chosen.flagembedding:
+                m3(chosen, Path(folder) / "m3", drawn[what], what)
+            if chosen.pylate:
+                short = [min(length, 500) for length in drawn[what]]
+                late(chosen, Path(folder) / "late", short, what)
 
 
 def m3(chosen: argparse.Namespace, folder: Path, lengths: list[int], what: str) -> None:
@@ -69,23 +76,21 @@ def m3(chosen: argparse.Namespace, folder: Path, lengths: list[int], what: str) 
     write_bge_m3(
         folder, vocabulary=chosen.vocabulary, weights_file="model.safetensors", **shape(chosen)
     )
+    names = {"flagembedding-m3": -1, "flagembedding-m3/in-parts": SUB_BATCH}
     peers = [
-        System("flagembedding-m3", chosen.flagembedding, {"sub_batch_size": -1}, SCRIPT),
-        System(
-            "flagembedding-m3/in-parts",
-            chosen.flagembedding,
-            {"sub_batch_size": SUB_BATCH},
-            SCRIPT,
-        ),
+        System(name, chosen.flagembedding, {"sub_batch_size": size}, SCRIPT)
+        for name, size in names.items()
+        if size < 0 or len(set(lengths)) == 1
     ]
-    run(chosen, folder, lengths, f"M3, {what}", [ours("tercet-m3"), *peers])
+    run(chosen, folder, lengths, f"M3, documents of {what}", [ours("tercet-m3"), *peers])
 
 
 def late(chosen: argparse.Namespace, folder: Path, lengths: list[int], what: str) -> None:
     """Late interaction alone."""
     write_pylate(folder, dims=(128,), **shape(chosen))
     peer = System("pylate-late", chosen.pylate, {"max_tokens": max(lengths)}, SCRIPT)
-    run(chosen, folder, lengths, f"late interaction, {what}", [ours("tercet-late"), peer])
+    systems = [ours("tercet-late"), peer]
+    run(chosen, folder, lengths, f"late interaction, documents of {what}", systems)
 
 
 def ours(name: str) -> System:
