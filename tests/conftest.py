@@ -12,6 +12,14 @@ os.environ["OMP_NUM_THREADS"] = "1"  # tiny models: threads only wait for each o
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
+@pytest.fixture
+def in_files() -> Iterator[None]:
+    """Segments of an embedded index are files, as large ones are, though they be small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tercet.indexes.local.writer.INLINE_BYTES", 0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def qdrant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantServer]:
     """A real Qdrant server for all tests that ask for one."""

@@ -17,6 +17,8 @@ from tercet.indexes.local import backup as backups
 from tercet.indexes.local.index import LocalIndex
 from tercet.testing import HashEncoder
 
+pytestmark = pytest.mark.usefixtures("in_files")
+
 ENCODER = HashEncoder(dense_dim=8, multi_vector_dim=4)
 QUERY = ENCODER.encode_queries(["cat"])
 

@@ -211,6 +211,7 @@ def test_hard_queries_lie_near_four_tokens_of_a_document_and_twelve_of_others() 
     np.testing.assert_allclose(np.linalg.norm(query, axis=1), 3, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("in_files")
 def test_codebooks_stay_while_a_reader_needs_them(index: Index, path: Path) -> None:
     add(index, 0, 250)
     with index.reading():

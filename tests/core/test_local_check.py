@@ -17,6 +17,8 @@ from tercet.indexes.local.folder import check_folder
 from tercet.indexes.local.index import LocalIndex
 from tercet.testing import HashEncoder
 
+pytestmark = pytest.mark.usefixtures("in_files")
+
 ENCODER = HashEncoder(dense_dim=4, multi_vector_dim=2)
 
 

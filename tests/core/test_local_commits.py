@@ -28,8 +28,11 @@ from tercet.indexes.local import compaction, folder, segments, writer
 from tercet.indexes.local.lock import WriterLock
 from tercet.testing import HashEncoder
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
-"""Python 3.12 warns of a fork beside threads; the children here take none of their locks."""
+pytestmark = [
+    pytest.mark.usefixtures("in_files"),
+    # Python 3.12 warns of a fork beside threads; the children here take none of their locks.
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded"),
+]
 
 ENCODER = HashEncoder(dense_dim=8, multi_vector_dim=4)
 
@@ -143,9 +146,10 @@ KILLED = """
 import os, signal, sys
 from tercet.documents import Document
 from tercet.indexes.base import Index
-from tercet.indexes.local import {module}
+from tercet.indexes.local import {module}, writer
 from tercet.testing import HashEncoder
 encoder = HashEncoder(dense_dim=8, multi_vector_dim=4)
+writer.INLINE_BYTES = {inline}
 index = Index.open(sys.argv[1])
 done = {module}.{name}
 def killed(*args, **kwargs):
@@ -156,20 +160,22 @@ index.add([Document("a", "new a"), Document("z", "new z")], encoder.encode_docum
 """
 
 POINTS = [
-    ("writer", "write_segment", False),
-    ("writer", "write_segment", True),
-    ("writer", "insert_segment", True),
-    ("writer", "remove_documents", True),
-    ("writer", "insert_documents", True),
+    ("write_segment", False, 0),
+    ("write_segment", True, 0),
+    ("insert_segment", True, 0),
+    ("remove_documents", True, 0),
+    ("insert_documents", True, 0),
+    ("pack_segment", True, writer.INLINE_BYTES),
+    ("insert_segment", True, writer.INLINE_BYTES),
 ]
 
 
-@pytest.mark.parametrize(("module", "name", "after"), POINTS)
+@pytest.mark.parametrize(("name", "after", "inline"), POINTS)
 def test_a_killed_writer_leaves_no_half_batch(
-    index: Index, path: Path, module: str, name: str, after: Any
+    index: Index, path: Path, name: str, after: Any, inline: int
 ) -> None:
     put(index, docs("a", "b"))
-    code = KILLED.format(module=module, name=name, after=after)
+    code = KILLED.format(module="writer", name=name, after=after, inline=inline)
     killed = subprocess.run([sys.executable, "-c", code, str(path)], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     with Index.open(path) as again:
@@ -185,7 +191,7 @@ def test_a_killed_compaction_changes_nothing(index: Index, path: Path) -> None:
     put(index, docs("a", "b"))
     put(index, docs("c"))
     index.delete(["b"])
-    code = KILLED.format(module="compaction", name="_replace", after=True)
+    code = KILLED.format(module="compaction", name="replace_segments", after=True, inline=0)
     code = code[: code.index("index.add")] + "index.compact()"
     killed = subprocess.run([sys.executable, "-c", code, str(path)], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -257,8 +263,8 @@ def alter(path: Path, sql: str) -> None:
 
 def test_a_newer_format_is_refused(index: Index, path: Path) -> None:
     index.close()
-    alter(path, "UPDATE meta SET value = '2' WHERE key = 'format'")
-    with pytest.raises(IndexFormatError, match="format 2; this version of tercet reads format 1"):
+    alter(path, "UPDATE meta SET value = '3' WHERE key = 'format'")
+    with pytest.raises(IndexFormatError, match="format 3; this version of tercet reads format 2"):
         Index.open(path)
 
 
@@ -333,7 +339,7 @@ def test_a_merge_that_fails_does_not_undo_the_add(
     def full(*_: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(compaction, "_replace", full)
+    monkeypatch.setattr(compaction, "replace_segments", full)
     for n in range(10):
         put(index, docs(f"d{n}"))
     assert len(index) == 10

@@ -59,6 +59,9 @@ def recall(index: object) -> float:
     return float(np.mean([len({*a} & {*b}) / 10 for a, b in pairs]))
 
 
+pytestmark = pytest.mark.usefixtures("in_files")
+
+
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "LARGE_DOCUMENTS", 300)

@@ -15,7 +15,7 @@ ENCODER = HashEncoder(dense_dim=8, multi_vector_dim=4)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, in_files: None) -> Path:
     """An index of the format that is now called the old one."""
     with Index.open(tmp_path / "index", spec=ENCODER.spec) as index:
         index.add([Document("a", "cat")], ENCODER.encode_documents(["cat"]))
@@ -25,26 +25,42 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _next_format(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (catalog, folder, migrations):
-        monkeypatch.setattr(module, "FORMAT", 2)
+        monkeypatch.setattr(module, "FORMAT", 3)
+
+
+def columns(path: Path, table: str = "documents") -> list[str]:
+    connection = sqlite3.connect(path / "catalog.sqlite")
+    found = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+    connection.close()
+    return found
+
+
+def test_an_index_of_format_1_is_moved_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    connection = sqlite3.connect(path / "catalog.sqlite")
+    with connection:  # format 2 has added one column, and nothing else
+        connection.execute("ALTER TABLE segments DROP COLUMN content")
+        connection.execute("UPDATE meta SET value = '1' WHERE key = 'format'")
+        catalog._seal(connection)
+    connection.close()
+    with Index.open(path) as index:
+        assert index.stats().format == catalog.FORMAT
+        index.add([Document("b", "dog")], ENCODER.encode_documents(["dog"]))
+        assert index.ids() == ["a", "b"]
+        assert index.check().damage == ()  # type: ignore[attr-defined]
+    assert columns(path, "segments")[-1] == "content"
 
 
 def step(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE documents ADD COLUMN colour TEXT")
 
 
-def columns(path: Path) -> list[str]:
-    connection = sqlite3.connect(path / "catalog.sqlite")
-    found = [name for _, name, *_ in connection.execute("PRAGMA table_info(documents)")]
-    connection.close()
-    return found
-
-
 def test_the_first_writer_moves_an_older_format_on(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(migrations.MIGRATIONS, 1, step)
+    monkeypatch.setitem(migrations.MIGRATIONS, 2, step)
     with Index.open(path) as index:
-        assert index.stats().format == 2
+        assert index.stats().format == 3
         assert index.ids() == ["a"]
     assert columns(path)[-1] == "colour"
     with Index.open(path, read_only=True) as index:
@@ -52,12 +68,12 @@ def test_the_first_writer_moves_an_older_format_on(
 
 
 def test_an_older_format_is_not_read_before_it_is_moved_on(path: Path) -> None:
-    with pytest.raises(IndexFormatError, match="reads format 2: open it once for writing"):
+    with pytest.raises(IndexFormatError, match="reads format 3: open it once for writing"):
         Index.open(path, read_only=True)
 
 
 def test_a_format_without_a_step_is_too_old(path: Path) -> None:
-    with pytest.raises(IndexFormatError, match=r"format 1, which this version .* reads no more"):
+    with pytest.raises(IndexFormatError, match=r"format 2, which this version .* reads no more"):
         Index.open(path)
 
 
@@ -66,7 +82,7 @@ def test_a_step_that_fails_changes_nothing(path: Path, monkeypatch: pytest.Monke
         step(connection)
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(migrations.MIGRATIONS, 1, broken)
+    monkeypatch.setitem(migrations.MIGRATIONS, 2, broken)
     with pytest.raises(KeyboardInterrupt):
         Index.open(path)
     assert "colour" not in columns(path)
@@ -77,11 +93,11 @@ def test_a_writer_that_was_open_before_writes_no_newer_format(
 ) -> None:
     with monkeypatch.context() as older:
         for module in (catalog, folder, migrations):
-            older.setattr(module, "FORMAT", 1)
+            older.setattr(module, "FORMAT", 2)
         index = Index.open(path)
-    monkeypatch.setitem(migrations.MIGRATIONS, 1, step)
+    monkeypatch.setitem(migrations.MIGRATIONS, 2, step)
     Index.open(path).close()
-    monkeypatch.setattr(catalog, "FORMAT", 1)
-    with pytest.raises(IndexFormatError, match=r"format 2; .* reads format 1: upgrade tercet"):
+    monkeypatch.setattr(catalog, "FORMAT", 2)
+    with pytest.raises(IndexFormatError, match=r"format 3; .* reads format 2: upgrade tercet"):
         index.add([Document("b", "dog")], ENCODER.encode_documents(["dog"]))
     index.close()

@@ -95,6 +95,7 @@ def test_a_second_process_gives_up_with_a_clear_error(path: Path) -> None:
         assert len(index) == 3
 
 
+@pytest.mark.usefixtures("in_files")
 def test_two_readers_look_on_while_a_writer_compacts(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

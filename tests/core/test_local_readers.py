@@ -18,6 +18,8 @@ from tercet.indexes.local import index as local_index
 from tercet.indexes.local.readers import ReaderMark, oldest_read
 from tercet.testing import HashEncoder
 
+pytestmark = pytest.mark.usefixtures("in_files")
+
 ENCODER = HashEncoder(dense_dim=8, multi_vector_dim=4)
 QUERY = ENCODER.encode_queries(["cat"])
 

@@ -2,11 +2,20 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _mixed() -> Iterator[None]:
+    """A document alone stands in the catalogue; several have a file, as large segments do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tercet.indexes.local.writer.INLINE_BYTES", 300)
+        yield
 
 
 @pytest.fixture(scope="session")

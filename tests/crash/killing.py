@@ -20,6 +20,7 @@ from typing import Any
 from workload import State, held, open_index, script, verify
 
 from tercet.indexes.local import compaction
+from tercet.indexes.local import writer as commits
 from tercet.indexes.local.writer import Writer
 
 POINTS = [
@@ -42,6 +43,9 @@ POINTS = [
 STEPS = 16
 FANOUT = 3
 """Merges come soon."""
+
+INLINE_BYTES = (0, 300, commits.INLINE_BYTES)
+"""Each writer puts no segment into the catalogue, those of one document, or all."""
 
 
 class Progress:
@@ -164,6 +168,7 @@ def crash(path: Path, state: State, *, seed: int, point: str | None = None) -> t
 
     def write() -> None:
         compaction.FANOUT = FANOUT
+        commits.INLINE_BYTES = rng.choice(INLINE_BYTES)
         if point is not None:
             arm(Points(point, rng.randint(1, 3)))
         with open_index(path) as index:

@@ -5,6 +5,8 @@ import json
 
 from tercet.documents import Document
 
+_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 def content_hash(document: Document, document_id: str | None) -> bytes:
     """Hash of all that a document holds, and of what encoded it."""
@@ -16,5 +18,4 @@ def content_hash(document: Document, document_id: str | None) -> bytes:
         dict(document.metadata),
         dict(document.private),
     ]
-    content = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).digest()
+    return hashlib.sha256(_json(fields).encode()).digest()

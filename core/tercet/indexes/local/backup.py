@@ -17,8 +17,8 @@ from tercet.errors import IndexCorruptError, TercetIndexError
 from tercet.indexes.local.catalog import Connections
 from tercet.indexes.local.faults import missing_segment
 from tercet.indexes.local.readers import standing_read
+from tercet.indexes.local.segment_rows import forget_dead
 from tercet.indexes.local.segments import sync_folder
-from tercet.indexes.local.writer import forget_dead
 
 BLOCK = 1 << 20
 """Bytes that are copied at once."""
@@ -40,9 +40,13 @@ def backup(connections: Connections, target: Path, *, marked: bool) -> None:
     ):
         for name in ("segments", "readers"):
             (folder / name).mkdir()
-        query = "SELECT file, sha256 FROM segments WHERE dead_since IS NULL"
-        for file, stored in connection.execute(query):
-            _copy(own.folder / "segments" / file, folder / "segments" / file, stored)
+        query = "SELECT file, sha256, content FROM segments WHERE dead_since IS NULL"
+        for file, stored, content in connection.execute(query):
+            source = own.folder / "segments" / file
+            if content is None:
+                _copy(source, folder / "segments" / file, stored)
+            else:  # goes with the catalogue
+                _compare(source, hashlib.sha256(content).hexdigest(), stored)
         sync_folder(folder / "segments")
         _copy_catalogue(connection, folder / "catalog.sqlite")
         sync_folder(folder)
@@ -95,9 +99,13 @@ def _copy(source: Path, target: Path, stored: str) -> None:
             os.fsync(written.fileno())
     except FileNotFoundError as error:
         raise missing_segment(error) from error
-    if digest.hexdigest() != stored:
+    _compare(source, digest.hexdigest(), stored)
+
+
+def _compare(segment: Path, found: str, stored: str) -> None:
+    if found != stored:
         raise IndexCorruptError(
-            f"segment {source} is not as it was committed: tercet check lists all damage; restore "
+            f"segment {segment} is not as it was committed: tercet check lists all damage; restore "
             "the file, or delete its documents and add them again"
         )
 

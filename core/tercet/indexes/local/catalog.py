@@ -16,7 +16,7 @@ from tercet.indexes.local.lock import ForkLock
 from tercet.indexes.reader import BuildReport
 from tercet.indexes.storage import Storage
 
-FORMAT = 1
+FORMAT = 2
 
 SEALED = ("format", "spec", "representations", "dimensions", "storage")
 """The keys of the table meta that its own hash covers."""
@@ -31,7 +31,7 @@ SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL UNIQUE, rows INTEGER NOT NULL,
-    bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, dead_since INTEGER
+    bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, dead_since INTEGER, content BLOB
 );
 CREATE TABLE documents (
     key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, parent TEXT,

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from io import SEEK_END, BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from tercet.indexes.local.catalog import Connections, read_generation, read_meta
 from tercet.indexes.local.fields import Value, field_rows
 from tercet.indexes.local.readers import standing_read
 from tercet.indexes.local.rows import row_hash
-from tercet.indexes.local.segments import KEYS, KEYS_CODEC, open_segment
+from tercet.indexes.local.segment_rows import read_segment
+from tercet.indexes.local.segments import KEYS, KEYS_CODEC
 
 SHOWN = 20
 """So many places of one sort of damage are listed one by one."""
@@ -183,30 +185,35 @@ class _Check:
 
     def _segments(self) -> Iterator[tuple[str, Keys]]:
         """File and keys of the live rows, for each live segment that is as it was written."""
-        query = "SELECT id, file, rows, bytes, sha256 FROM segments WHERE dead_since IS NULL"
-        for id_, file, rows, size, stored in self.connection.execute(query).fetchall():
+        query = (
+            "SELECT id, file, rows, bytes, sha256, CAST(content AS BLOB) FROM segments "
+            "WHERE dead_since IS NULL"
+        )
+        for id_, file, rows, size, stored, content in self.connection.execute(query).fetchall():
             self.segments += 1
             self.bytes += size
             try:
-                self._compare(file, size, stored)
-                yield file, self._live(id_, file, rows)
+                _compare(self.folder / "segments" / file, content, size, stored)
+                yield file, self._live(id_, rows)
             except (OSError, IndexCorruptError, IndexFormatError) as error:
                 self._note(f"segment {file}", str(error))
 
-    def _compare(self, file: str, size: int, stored: str) -> None:
-        with (self.folder / "segments" / file).open("rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-            length = content.tell()
-        if length != size:
-            raise IndexCorruptError(f"it has {length} bytes, and was written with {size}")
-        if found != stored:
-            raise IndexCorruptError("its content does not have its hash")
-
-    def _live(self, id_: int, file: str, rows: int) -> Keys:
-        segment = open_segment(self.folder / "segments" / file, rows=rows)
+    def _live(self, id_: int, rows: int) -> Keys:
+        segment = read_segment(self.connection, self.folder, id_)
         keys: Keys = segment.array(KEYS, KEYS_CODEC)
         query = "SELECT row FROM tombstones WHERE segment = ?"
         dead = np.asarray([row for (row,) in self.connection.execute(query, (id_,))], np.int64)
         if len(dead) and not 0 <= dead.min() <= dead.max() < rows:
             raise IndexCorruptError(f"it has {rows} rows, and row {dead.max()} of it is deleted")
         return np.delete(keys, dead)
+
+
+def _compare(path: Path, held: bytes | None, size: int, stored: str) -> None:
+    """Refuse a segment, held by the catalogue or else in its file, that has not its hash."""
+    with path.open("rb") if held is None else BytesIO(held) as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+        length = content.seek(0, SEEK_END)
+    if length != size:
+        raise IndexCorruptError(f"it has {length} bytes, and was written with {size}")
+    if found != stored:
+        raise IndexCorruptError("its content does not have its hash")

@@ -16,9 +16,10 @@ from tercet.indexes.codebooks import LARGE_DOCUMENTS
 from tercet.indexes.local.catalog import Connections, next_generation
 from tercet.indexes.local.codebook_rows import insert_codebook
 from tercet.indexes.local.columns import MERGE
+from tercet.indexes.local.segment_rows import insert_segment, replace_segments
 from tercet.indexes.local.snapshot import Part
 from tercet.indexes.local.training import is_large, is_new_needed, train
-from tercet.indexes.local.writer import Writer, insert_segment
+from tercet.indexes.local.writer import Writer
 
 FANOUT = 8
 """So many segments of like size are merged."""
@@ -144,12 +145,6 @@ def _merge(
         with connections.writing() as connection:
             if context.codebook is not None:
                 insert_codebook(connection, context.codebook)
-            _replace(connection, parts)
+            gone = [part.key for part in parts]
+            replace_segments(connection, gone, next_generation(connection))
             insert_segment(connection, written)
-
-
-def _replace(connection: sqlite3.Connection, parts: Sequence[Part]) -> None:
-    """Let segments die whose rows stand in another one; documents are found by their keys."""
-    update = "UPDATE segments SET dead_since = ? WHERE id = ?"
-    generation = next_generation(connection)
-    connection.executemany(update, [(generation, part.key) for part in parts])

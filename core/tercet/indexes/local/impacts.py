@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import local
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,11 @@ class ImpactLists:
         self._highest, self._indptr, self._rows, self._impacts, self._common, self._columns = (
             segment.array(name, codec) for name, codec in CODECS.items()
         )
+
+    @classmethod
+    def stored(cls, segment: Segment) -> Self | None:
+        """Those of a segment; a small one has none."""
+        return cls(segment) if HIGHEST in segment.arrays else None
 
     def candidates(
         self, ordinals: Rows, weights: Scores, *, depth: int, allowed: Allowed, exact: Exact

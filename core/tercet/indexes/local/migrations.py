@@ -9,7 +9,13 @@ from collections.abc import Callable
 from tercet.errors import IndexFormatError
 from tercet.indexes.local.catalog import FORMAT, read_format, set_format
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
+
+def _hold_small_segments(connection: sqlite3.Connection) -> None:
+    """Format 2: a small segment stands in its row."""
+    connection.execute("ALTER TABLE segments ADD COLUMN content BLOB")
+
+
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _hold_small_segments}
 """What changes a catalogue of a format into one of the next; format 1 is the first."""
 
 

@@ -17,21 +17,25 @@ LISTED = "(SELECT value FROM json_each(?))"
 
 INSERT = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
 Places = Sequence[tuple[int, int]]
 """Segments by their keys, and rows in them."""
 
 
 def row_hash(values: Iterable[str | bytes | int | float | None]) -> bytes:
     """Hash of a stored row, of every byte in it."""
-    stored = b""
+    stored = []
     for value in values:
-        if isinstance(value, bytes):
-            raw = value
-        else:  # what was damaged may have no text; a check reads it with the bytes escaped
-            text = value if isinstance(value, str) else repr(value)
-            raw = text.encode(errors="surrogateescape")
-        stored += b"%s %d %s" % (type(value).__name__.encode(), len(raw), raw)
-    return hashlib.sha256(stored).digest()
+        if isinstance(value, str):
+            # What was damaged may have no text; a check reads it with the bytes escaped.
+            name, raw = b"str", value.encode(errors="surrogateescape")
+        elif isinstance(value, bytes):
+            name, raw = b"bytes", value
+        else:
+            name, raw = type(value).__name__.encode(), repr(value).encode()
+        stored.append(b"%s %d %s" % (name, len(raw), raw))
+    return hashlib.sha256(b"".join(stored)).digest()
 
 
 def next_key(connection: sqlite3.Connection) -> int:
@@ -51,7 +55,7 @@ def insert_documents(
     """Insert documents under ascending keys, with the fields that filters look at."""
     rows, fields = [], []
     for key, (document, content) in enumerate(zip(documents, hashes, strict=True), first_key):
-        metadata = json.dumps(dict(document.metadata), ensure_ascii=False)
+        metadata = _json(dict(document.metadata))
         values = (
             key,
             document.id,
@@ -59,7 +63,7 @@ def insert_documents(
             document.text,
             document.header,
             metadata,
-            json.dumps(dict(document.private), ensure_ascii=False),
+            _json(dict(document.private)),
             content,
         )
         rows.append((*values, row_hash(values)))
@@ -152,4 +156,4 @@ def ids_of(
 def _listed(ids: Iterable[str]) -> str:
     """Ids as a JSON array; what no document can be called is left out."""
     possible = [id_ for id_ in ids if not has_lone_surrogates(id_) and "\0" not in id_]
-    return json.dumps(possible, ensure_ascii=False)
+    return _json(possible)

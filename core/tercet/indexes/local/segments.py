@@ -1,7 +1,8 @@
 """Segments: immutable safetensors files that hold the views of some documents.
 
 An array's codec stands in the file's metadata under `codec.<name>`, the number of documents under
-`rows`. Arrays are little-endian and memory-mapped when read.
+`rows`. Arrays are little-endian and memory-mapped when read. A small segment is no file of its own:
+its bytes stand in the catalogue, where the commit that names it syncs them, too.
 """
 
 import hashlib
@@ -11,8 +12,9 @@ import mmap
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,12 +72,21 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A segment that was written and synced, and is not live yet."""
+    """A segment that is not live yet.
+
+    Attributes:
+        file: Its name.
+        rows: How many documents it holds.
+        size: Its bytes.
+        sha256: Its hash.
+        content: All of it, for the catalogue; None where it was written to its file and synced.
+    """
 
     file: str
     rows: int
-    bytes: int
+    size: int
     sha256: str
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +94,7 @@ class Segment:
     """A segment, mapped.
 
     Attributes:
-        path: Its file.
+        path: The file that holds it: its own, or the catalogue.
         rows: How many documents it holds.
         arrays: Its arrays by name, read-only.
         codecs: How each of them is encoded.
@@ -117,16 +128,9 @@ class Segment:
 
 def write_segment(path: Path, columns: Mapping[str, Column], *, rows: int) -> Written:
     """Write a segment and sync it and its folder; on failure nothing stays behind."""
-    # Wide elements come first, so that each array is aligned to its own without holes.
-    ordered = sorted(columns, key=lambda name: (-columns[name].dtype.itemsize, name))
-    digest = hashlib.sha256()
     try:
         with path.open("xb") as file:
-            _put(file, digest, _header(columns, ordered, rows))
-            for name in ordered:
-                for piece in columns[name].pieces:
-                    whole = np.ascontiguousarray(piece, dtype=columns[name].dtype)
-                    _put(file, digest, whole.reshape(-1).view(np.uint8).data)
+            digest = _put(file, columns, rows)
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
@@ -134,12 +138,31 @@ def write_segment(path: Path, columns: Mapping[str, Column], *, rows: int) -> Wr
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return Written(path.name, rows, size, digest.hexdigest())
+    return Written(path.name, rows, size, digest)
 
 
-def _put(file: BinaryIO, digest: Any, content: bytes | memoryview) -> None:
-    digest.update(content)
-    file.write(content)
+def pack_segment(name: str, columns: Mapping[str, Column], *, rows: int) -> Written:
+    """A segment in memory, for the catalogue."""
+    file = BytesIO()
+    digest = _put(file, columns, rows)
+    content = file.getvalue()
+    return Written(name, rows, len(content), digest, content)
+
+
+def _put(file: IO[bytes], columns: Mapping[str, Column], rows: int) -> str:
+    """Write a segment; its hash."""
+    # Wide elements come first, so that each array is aligned to its own without holes.
+    ordered = sorted(columns, key=lambda name: (-columns[name].dtype.itemsize, name))
+    header = _header(columns, ordered, rows)
+    digest = hashlib.sha256(header)
+    file.write(header)
+    for name in ordered:
+        for piece in columns[name].pieces:
+            whole = np.ascontiguousarray(piece, dtype=columns[name].dtype)
+            content = whole.reshape(-1).view(np.uint8).data
+            digest.update(content)
+            file.write(content)
+    return digest.hexdigest()
 
 
 def _header(columns: Mapping[str, Column], ordered: Sequence[str], rows: int) -> bytes:
@@ -170,7 +193,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def open_segment(path: Path, *, rows: int) -> Segment:
-    """Map a segment.
+    """Map the file of a segment.
 
     Args:
         path: Its file.
@@ -181,10 +204,23 @@ def open_segment(path: Path, *, rows: int) -> Segment:
         IndexCorruptError: The file is truncated, or is no segment of that many documents.
     """
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
         content: mmap.mmap | bytes = b""
-        if size:
+        if os.fstat(file.fileno()).st_size:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return parse_segment(content, path, rows=rows)
+
+
+def parse_segment(content: mmap.mmap | bytes, path: Path, *, rows: int) -> Segment:
+    """A segment from all of its bytes.
+
+    Args:
+        content: The bytes.
+        path: The file that they stand in.
+        rows: How many documents the catalogue says it holds.
+
+    Raises:
+        IndexCorruptError: They are truncated, or are no segment of that many documents.
+    """
     try:
         header, start = _parse_header(content)
         metadata = header.pop("__metadata__")
@@ -192,7 +228,8 @@ def open_segment(path: Path, *, rows: int) -> Segment:
         found = int(metadata["rows"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IndexCorruptError(
-            f"segment {path} is damaged or truncated ({size} bytes: {error}); restore the file"
+            f"segment {path} is damaged or truncated ({len(content)} bytes: {error}); restore the "
+            "file"
         ) from error
     if found != rows:
         raise IndexCorruptError(

@@ -21,7 +21,8 @@ from tercet.indexes.local.dense import DenseColumn
 from tercet.indexes.local.lock import ForkLock
 from tercet.indexes.local.multi_vector import MultiVectorColumn
 from tercet.indexes.local.readers import ReaderMark
-from tercet.indexes.local.segments import KEYS, KEYS_CODEC, Segment, open_segment
+from tercet.indexes.local.segment_rows import read_segment
+from tercet.indexes.local.segments import KEYS, KEYS_CODEC, Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Shortlist, joined, shortlist
 from tercet.indexes.local.sparse import SparseColumn
 
@@ -295,24 +296,24 @@ class Snapshots:
     def _parts(self, connection: sqlite3.Connection, known: Snapshot | None) -> Iterator[Part]:
         before = {part.key: part for part in known.parts} if known is not None else {}
         since = known.generation if known is not None else -1
-        live = "SELECT id, file, rows FROM segments WHERE dead_since IS NULL ORDER BY id"
-        for key, file, rows in connection.execute(live).fetchall():
+        live = "SELECT id FROM segments WHERE dead_since IS NULL ORDER BY id"
+        for (key,) in connection.execute(live).fetchall():
             if key in before:
                 part = before[key]
                 dead = _tombstones(connection, key, since=since)
             else:
-                part = self._open(connection, key, file, rows)
+                part = self._open(connection, key)
                 dead = _tombstones(connection, key, since=-1)
             yield _without(part, dead)
 
-    def _open(self, connection: sqlite3.Connection, key: int, file: str, rows: int) -> Part:
-        segment = open_segment(self._folder / "segments" / file, rows=rows)
+    def _open(self, connection: sqlite3.Connection, key: int) -> Part:
+        segment = read_segment(connection, self._folder, key)
         key_of = codebook_key(segment.codecs)
         codebook = None if key_of is None else self.codebooks.get(connection, key_of)
         segment = replace(segment, codebook=codebook, device=self._device)
         columns = {view: COLUMNS[view](segment) for view in self._representations}
         keys = segment.array(KEYS, KEYS_CODEC)
-        return Part(key, segment, columns, keys, np.ones(rows, dtype=np.bool_))
+        return Part(key, segment, columns, keys, np.ones(segment.rows, dtype=np.bool_))
 
 
 def _tombstones(connection: sqlite3.Connection, segment: int, *, since: int) -> Rows:

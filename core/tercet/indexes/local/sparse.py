@@ -1,4 +1,4 @@
-"""Lexical weights in a segment: row by row as they came, and impact lists that find rows.
+"""Lexical weights in a segment: row by row as they came, and impact lists that find rows of many.
 
 What is exact stands in the rows: they score candidates, and come back decoded.
 """
@@ -29,7 +29,7 @@ class SparseColumn:
         self._terms, self._offsets, self._ordinals, self._weights = (
             segment.array(name, codec) for name, codec in CODECS.items()
         )
-        self._lists = ImpactLists(segment)
+        self._lists = ImpactLists.stored(segment)
 
     @classmethod
     def best(
@@ -49,16 +49,23 @@ class SparseColumn:
         found = []
         for n in range(len(queries)):
             query = queries.take(np.asarray([n]))
-            ordinals, weights = self._known(query)
-            rows = self._lists.candidates(
-                ordinals,
-                weights,
-                depth=depth,
-                allowed=allowed,
-                exact=lambda rows, query=query: self.score(query, rows)[0],  # type: ignore[misc]
-            )
+            rows = self._candidates(query, depth, allowed)
             found.append(Shortlist(rows, self.score(query, rows)[0]).positive().cut(depth))
         return found
+
+    def _candidates(self, query: SparseVectors, depth: int, allowed: Allowed) -> Rows:
+        """All rows that may be among the best for one query."""
+        if self._lists is None:
+            every = len(self._offsets) - 1
+            return np.arange(every) if allowed is None else np.flatnonzero(allowed)
+        ordinals, weights = self._known(query)
+        return self._lists.candidates(
+            ordinals,
+            weights,
+            depth=depth,
+            allowed=allowed,
+            exact=lambda rows: self.score(query, rows)[0],
+        )
 
     def score(self, queries: SparseVectors, rows: Rows) -> Scores:
         """Scores of some rows, [M, R]; 0 where no term is shared."""

@@ -18,6 +18,9 @@ TERMS, OFFSETS, ORDINALS, WEIGHTS = (
 )
 CODECS = {TERMS: "int32", OFFSETS: "int64", ORDINALS: "ordinal", WEIGHTS: "float32"}
 
+UNLISTED = 128
+"""A segment of so many rows has no impact lists: to score them all takes no longer (measured)."""
+
 SHORT_ORDINALS = 1 << 16
 """Terms that two bytes can name."""
 
@@ -52,8 +55,7 @@ class SparseRows:
         lengths = [np.diff(part.offsets)[part.rows] for part in self.parts]
         offsets = np.concatenate(([0], np.cumsum(np.concatenate(lengths)))).astype(np.int64)
         shape = (int(offsets[-1]),)
-        lists = impact_columns(self._impacts, *self._statistics, rows=len(offsets) - 1)
-        return lists | {
+        return self._lists(len(offsets) - 1) | {
             TERMS: Column.of(CODECS[TERMS], self._terms),
             OFFSETS: Column.of(CODECS[OFFSETS], offsets),
             ORDINALS: Column(
@@ -69,6 +71,11 @@ class SparseRows:
                 (weights for _, _, weights in self._blocks()),
             ),
         }
+
+    def _lists(self, rows: int) -> dict[str, Column]:
+        if rows <= UNLISTED:
+            return {}
+        return impact_columns(self._impacts, *self._statistics, rows=rows)
 
     @cached_property
     def _terms(self) -> NDArray[np.int32]:

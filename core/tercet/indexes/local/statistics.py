@@ -9,9 +9,9 @@ import numpy as np
 from tercet.embeddings import Representation
 from tercet.indexes.local.catalog import Meta, read_meta
 from tercet.indexes.local.search import LocalReader
+from tercet.indexes.local.segment_rows import count_dead
 from tercet.indexes.local.snapshot import Part, Snapshot
 from tercet.indexes.local.training import token_columns
-from tercet.indexes.local.writer import count_dead
 from tercet.indexes.reader import IndexStats, TokenVectorStats
 
 

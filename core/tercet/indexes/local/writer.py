@@ -1,9 +1,10 @@
 """Commits: segments are written and synced first, then one transaction makes them live.
 
-Whatever interrupts a writer leaves at most files that no catalogue row names; the next holder of
-the writer's lock sweeps them away.
+Small ones are written by that transaction itself. Whatever interrupts a writer leaves at most files
+that no catalogue row names; the next holder of the writer's lock sweeps them away.
 """
 
+import os
 import sqlite3
 import time
 import uuid
@@ -40,7 +41,15 @@ from tercet.indexes.local.rows import (
     remove_documents,
     stored_hashes,
 )
-from tercet.indexes.local.segments import KEYS, KEYS_CODEC, Column, Written, write_segment
+from tercet.indexes.local.segment_rows import count_dead, forget_dead, insert_segment
+from tercet.indexes.local.segments import (
+    KEYS,
+    KEYS_CODEC,
+    Column,
+    Written,
+    pack_segment,
+    write_segment,
+)
 from tercet.indexes.local.selection import select
 from tercet.indexes.local.snapshot import Snapshot, Snapshots
 from tercet.indexes.storage import Storage
@@ -48,6 +57,13 @@ from tercet.indexes.storage import Storage
 BATCH_DOCUMENTS = 1000
 BATCH_BYTES = 64 << 20
 """A commit holds so many documents, or so many bytes of texts and vectors, whichever is less."""
+
+INLINE_BYTES = 1 << 20
+"""A segment up to this size stands in the catalogue: one sync, and no file to create and remove.
+
+Readers hold such segments in memory. Merges leave less than `FANOUT` of a tier, so all of them
+together take ten times as much at most.
+"""
 
 NEW = (0, b"")
 """What the catalogue knows of a document that it does not have."""
@@ -141,10 +157,12 @@ class Writer:
         return Context(self._storage, self._snapshots.codebooks.newest(connection))
 
     def write(self, columns: Mapping[str, Column], keys: NDArray[np.int64]) -> Written:
-        """Write and sync a segment that is not live yet; the lock must be held."""
-        path = self._folder / "segments" / f"{uuid.uuid4().hex}.safetensors"
+        """A segment that is not live yet: in memory, or written and synced; under the lock."""
+        name = f"{uuid.uuid4().hex}.safetensors"
         whole = {**columns, KEYS: Column.of(KEYS_CODEC, keys)}
-        return write_segment(path, whole, rows=len(keys))
+        if sum(column.nbytes for column in whole.values()) <= INLINE_BYTES:
+            return pack_segment(name, whole, rows=len(keys))
+        return write_segment(self._folder / "segments" / name, whole, rows=len(keys))
 
     def _add(self, documents: Sequence[Document], embeddings: Embeddings, start: int) -> AddReport:
         hashes = [content_hash(document, embeddings.document_id) for document in documents]
@@ -170,7 +188,9 @@ class Writer:
         with self._naming(written) as connection:
             learned = learn_dimensions(connection, dimensions_of(embeddings))
             check_dimensions(embeddings, learned, name="documents")
-            remove_documents(connection, replaced, places, next_generation(connection))
+            generation = next_generation(connection)
+            if replaced:
+                remove_documents(connection, replaced, places, generation)
             insert_segment(connection, written)
             inserted = [hashes[row] for row in fresh]
             insert_documents(connection, chosen, inserted, first_key=first_key)
@@ -220,45 +240,15 @@ class Writer:
                     used = {codebook_key(part.segment.codecs) for part in snapshot.parts}
                 forget_codebooks(connection, used)
             named = {file for (file,) in connection.execute("SELECT file FROM segments")}
-        orphans = [p for p in (self._folder / "segments").iterdir() if p.name not in named]
+        with os.scandir(self._folder / "segments") as files:
+            orphans = [file.name for file in files if file.name not in named]
         if orphans and not forgotten:
             with self._connections.writing() as connection:
                 # A commit that failed at its sync may stand in the log, and come back after a
                 # crash with a name of one of these files; this commit takes its place.
                 connection.execute("UPDATE meta SET value = value WHERE key = 'generation'")
-        for path in orphans:
-            path.unlink()
-
-
-def insert_segment(connection: sqlite3.Connection, written: Written) -> int:
-    """Make a segment live; its key."""
-    insert = "INSERT INTO segments VALUES (NULL, ?, ?, ?, ?, NULL)"
-    values = (written.file, written.rows, written.bytes, written.sha256)
-    key = connection.execute(insert, values).lastrowid
-    return int(key or 0)
-
-
-def count_dead(connection: sqlite3.Connection) -> int:
-    """Segments that no new reader sees, and that are there for older ones."""
-    query = "SELECT count(*) FROM segments WHERE dead_since IS NOT NULL"
-    return int(connection.execute(query).fetchone()[0])
-
-
-def forget_dead(connection: sqlite3.Connection, oldest: int | None) -> int:
-    """Drop dead segments from the catalogue, if no reader is of a generation before their death.
-
-    Returns:
-        How many there were.
-    """
-    chosen = (
-        "SELECT id FROM segments WHERE dead_since IS NOT NULL AND (? IS NULL OR dead_since <= ?)"
-    )
-    values = (oldest, oldest)
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"DELETE FROM tombstones WHERE segment IN ({chosen})", values)
-    forgotten = connection.execute(f"DELETE FROM segments WHERE id IN ({chosen})", values)
-    connection.execute("COMMIT")
-    return forgotten.rowcount
+        for file in orphans:
+            (self._folder / "segments" / file).unlink()
 
 
 def _batches(documents: Sequence[Document], embeddings: Embeddings) -> Iterator[tuple[int, int]]:
