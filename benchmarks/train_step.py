@@ -10,9 +10,9 @@ FlagEmbedding writes out a row of the vocabulary for each token of a pass: with 
 `--vocabulary 250002`, that is a few MB a token. The small default favours it.
 
 FlagEmbedding appears twice where documents have one length: the batch at once, and in sub-batches
-(its own option). With mixed lengths that option fails: 1.4.2 joins token vectors of sub-batches that
-were padded to different lengths. The batch at once needs memory for every document at the length of
-the longest (`--queries 4 --longest 800` stays under 6 GB).
+(its own option). With mixed lengths that option fails: 1.4.2 joins token vectors of sub-batches
+that were padded to different lengths. The batch at once needs memory for every document at the
+length of the longest (`--queries 4 --longest 800` stays under 7 GB).
 """
 
 import argparse
