@@ -65,10 +65,18 @@ def test_a_pack_is_filled_before_the_next_is_begun() -> None:
 
 
 @given(st.integers(1, 20_000))
-def test_rows_are_filled_up_by_an_eighth_at_most_and_few_numbers_occur(rows: int) -> None:
+def test_rows_are_filled_up_by_a_quarter_at_most_and_an_eighth_in_large_packs(rows: int) -> None:
     padded = padded_rows(rows)
-    assert rows <= padded < rows + max(8, rows // 8 + 1)
+    assert rows <= padded < rows + max(4, rows / (8 if rows > 512 else 4))
     assert padded_rows(padded) == padded
+
+
+def test_few_numbers_of_rows_occur() -> None:
+    assert sorted({padded_rows(rows) for rows in range(1, 65)}) == [
+        *range(4, 33, 4),
+        *range(40, 65, 8),
+    ]
+    assert len({padded_rows(rows) for rows in range(1, 1025)}) == 32
 
 
 def test_neighbours_of_equal_length_are_one_run() -> None:

@@ -16,8 +16,11 @@ CHUNK_TEXTS = 512
 CHUNK_CHARACTERS = 16_384
 """Text that is tokenised and encoded together: some packs of it, so that few stay half empty."""
 
-ROWS_OF_A_QUERY = 32
-"""A text of so many tokens, alone in its pack, is computed as it is."""
+SMALLEST_STEP = 4
+"""Rows of a short query, each of which takes time, are a multiple of this."""
+
+ROWS_OF_A_SMALL_PACK = 512
+"""Most packs have more, so that filling these up costs little."""
 
 POSITIONS_BEHIND_PADDING = frozenset({"camembert", "roberta", "xlm-roberta"})
 """Architectures whose first position is that of the pad token plus 1."""
@@ -118,15 +121,13 @@ def alike(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def padded_rows(rows: int) -> int:
-    """Rows that a CPU computes with: those of a short query, or 8 sizes to each power of two.
+    """Rows that a CPU computes with: few sizes, 4 from each power of two to the next, or 8.
 
-    Its library builds kernels for each number of rows that it meets, and keeps them: with any
-    number they cost more memory than the model's own work, and time at each new one. A short query
-    waits for the weights, and each row for it.
+    Its library builds kernels for each number of rows that it meets, and keeps them for good, half
+    a megabyte for each kind of layer. Up to 512 rows, which few packs have, 4 sizes are enough.
     """
-    if rows <= ROWS_OF_A_QUERY:
-        return rows
-    step = 1 << (rows.bit_length() - 4)
+    power = (rows - 1).bit_length()  # rows are more than half of 2 ** power
+    step = max(SMALLEST_STEP, 1 << max(0, power - 3 - (rows > ROWS_OF_A_SMALL_PACK)))
     return -(-rows // step) * step
 
 
