@@ -28,6 +28,7 @@ from tercet.testing.checkpoints import (
     write_pylate,
     write_tercet,
 )
+from tercet.testing.checkpoints.tokenization import write_bert_tokenizer
 
 NOWHERE = "[Nowhere]"
 """A token that no tiny vocabulary has."""
@@ -367,6 +368,15 @@ class TestTercet:
         tokenizer = opened(write_tercet(tmp_path))
         (text,) = tokenizer.documents(["late ^ [MASK] [SEP]"])
         assert tokenizer.terms(text.ids[text.lexical].tolist()) == ["late", "[MASK]"]
+
+    def test_bge_m3_on_bert_weighs_the_separator_as_its_own_library_does(
+        self, tmp_path: Path
+    ) -> None:
+        folder = write_bge_m3(tmp_path)
+        write_bert_tokenizer(folder, max_length=64)
+        tokenizer = opened(folder)
+        (text,) = tokenizer.documents(["late ^ [PAD]"])
+        assert tokenizer.terms(text.ids[text.lexical].tolist()) == ["late", "[SEP]"]
 
 
 class TestAnyText:

@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 
 from tercet.encoding.tokenizer_backends import TokenizerBackend
 from tercet.errors import CheckpointError
-from tercet.models.spec import Expansion, ModelSpec, Skiplist, TextSide
+from tercet.models.spec import Expansion, ModelSpec, Skiplist, SparseHead, TextSide
 
 LEAST_MASKS = 8
 """Masks that the dynamic rule adds at least (arXiv 2407.20750)."""
 
-WITHOUT_WEIGHT = ("cls", "sep", "eos", "pad", "unk")
-"""Roles of tokens that have no lexical weight; masks have one (FlagEmbedding 1.4.2)."""
+WITHOUT_WEIGHT = frozenset({"cls", "sep", "eos", "pad", "unk"})
+"""Roles of tokens that have no lexical weight; masks have one.
+
+FlagEmbedding 1.4.2 leaves sep its weight: in its own vocabulary it is the eos token, in BERT's not.
+"""
 
 
 def marker_id(backend: TokenizerBackend, side: TextSide) -> int | None:
@@ -64,9 +67,12 @@ def _skipped(backend: TokenizerBackend, word: str, skiplist: Skiplist) -> int | 
     return pieces[0] if pieces else None
 
 
-def weightless_ids(backend: TokenizerBackend) -> NDArray[np.int64]:
+def weightless_ids(backend: TokenizerBackend, head: SparseHead | None) -> NDArray[np.int64]:
     """The ids that have no lexical weight, ascending."""
-    found = {backend.roles[role] for role in WITHOUT_WEIGHT if role in backend.roles}
+    if head is None or not head.drop_special:
+        return np.empty(0, dtype=np.int64)
+    roles = WITHOUT_WEIGHT - {"sep"} if head.keep_sep else WITHOUT_WEIGHT
+    found = {backend.roles[role] for role in roles & backend.roles.keys()}
     return np.asarray(sorted(found), dtype=np.int64)
 
 

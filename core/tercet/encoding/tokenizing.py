@@ -66,7 +66,7 @@ class Tokenizer:
         head = spec.multi_vector
         skiplist = head.skiplist if head else None
         self._mask = expansion_id(self._backend, head.expansion if head else None)
-        self._weightless = weightless_ids(self._backend)
+        self._weightless = weightless_ids(self._backend, spec.sparse)
         self._leading, self._trailing = self._template()
         self._query = self._side(spec.query, skips=bool(skiplist and skiplist.queries))
         self._document = self._side(spec.document, skips=bool(skiplist and skiplist.documents))
@@ -225,11 +225,9 @@ class Tokenizer:
         return keep if keep.any() else np.ones(len(ids), dtype=np.bool_)
 
     def _lexical(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        head = self._spec.sparse
-        if head is None:
+        if self._spec.sparse is None:
             return np.zeros(len(ids), dtype=np.bool_)
-        dropped = np.isin(ids, self._weightless) & head.drop_special
-        return ~dropped
+        return np.isin(ids, self._weightless, invert=True)
 
     def _cut(self, row: TokenisedText, limit: int | None) -> TokenisedText:
         """The text as long as allowed, what stands round it kept."""

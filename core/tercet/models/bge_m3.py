@@ -22,7 +22,7 @@ BGE_M3 = ModelSpec(
     max_tokens=8192,
     hidden=1024,
     dense=DenseHead(pooling=("cls",)),
-    sparse=SparseHead(LinearLayer(1024, 1, SPARSE_FILE)),
+    sparse=SparseHead(LinearLayer(1024, 1, SPARSE_FILE), keep_sep=True),
     multi_vector=LateInteraction(
         dim=1024,
         layers=(LinearLayer(1024, 1024, MULTI_VECTOR_FILE),),
@@ -58,7 +58,7 @@ def read(files: CheckpointFiles) -> ModelSpec | None:
     return replace(
         spec,
         max_tokens=shorter(spec.max_tokens, tokenizer_limit(files)),
-        sparse=SparseHead(linear_layer(files, SPARSE_FILE)),
+        sparse=SparseHead(linear_layer(files, SPARSE_FILE), keep_sep=True),
         multi_vector=LateInteraction(
             dim=layer.outputs, layers=(layer,), keep_first=False, reduction="mean"
         ),

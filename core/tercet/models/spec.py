@@ -73,10 +73,12 @@ class SparseHead:
     Attributes:
         layer: From a token state to one number.
         drop_special: Whether cls, sep, eos, pad and unknown tokens have no weight.
+        keep_sep: Whether sep has one all the same, unless it is the eos token too.
     """
 
     layer: LinearLayer
     drop_special: bool = True
+    keep_sep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
