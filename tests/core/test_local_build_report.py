@@ -110,7 +110,7 @@ def test_cells_that_were_made_anew_are_measured(index: Index) -> None:
     assert (found.search, found.cells) == ("cells", 64)
     assert 0 < found.distortion < 1
     made = report(index)
-    assert (made.codebook, made.documents, made.queries) == (1, 250, 32)
+    assert (made.codebook, made.documents, made.queries) == (1, 250, 16)
     assert made.compared_as_arrived == 150, "the first hundred came in another call"
     assert 0.9 <= made.recall_at_10 <= 1
     assert made.seconds > 0
@@ -193,7 +193,7 @@ def test_info_shows_what_was_measured(index: Index, path: Path) -> None:
     add(index, 50, 250)
     text = info()
     assert "search cells, count 2,000, codec int8, pooling 1, bytes_each" in text
-    assert "compared_as_arrived 200, queries 32, recall_at_10" in text
+    assert "compared_as_arrived 200, queries 16, recall_at_10" in text
     shown: dict[str, Any] = json.loads(info("--json"))
     assert shown["build_report"] == asdict(report(index))
     assert shown["token_vectors"]["cells"] == 64

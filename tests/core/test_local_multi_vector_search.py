@@ -13,7 +13,8 @@ from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representat
 from tercet.errors import IndexCorruptError, IndexFormatError
 from tercet.indexes import codebooks
 from tercet.indexes.base import Index
-from tercet.indexes.codebooks import Codebook, Probes, nearest_cells
+from tercet.indexes.clusters import nearest_cells
+from tercet.indexes.codebooks import Codebook, Probes
 from tercet.indexes.local import compaction, late_interaction, multi_vector, training
 from tercet.indexes.local.cells import cell_columns, codebook_key
 from tercet.indexes.local.segments import Column, open_segment, write_segment

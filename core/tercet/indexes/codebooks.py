@@ -4,8 +4,8 @@ A token's nearest centroid is its cell; a query token looks up several. Segments
 that their cells belong to.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from tercet.errors import IndexCorruptError
-from tercet.scoring.products import products
+from tercet.indexes.clusters import Groups, blocks, clustered
 
 LARGE_DOCUMENTS = 2000
 """With fewer documents all are compared, and there are no cells."""
@@ -34,14 +34,10 @@ SAMPLE = 1 << 16
 HELD_OUT = 1 << 12
 """Token vectors that measure the fit, and take no part in the training."""
 
-ROUNDS = 5
-BLOCK = 1024
-"""Token vectors that are compared with all centroids at once."""
-
 Vectors = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Codebook:
     """Centroids.
 
@@ -62,12 +58,20 @@ class Codebook:
     def train(cls, sample: Vectors, *, key: int, held_out: Vectors) -> Self:
         """Train on some token vectors, [tokens, E], and measure the fit on others."""
         centroids = train_centroids(sample)
-        cells = nearest_cells(held_out, centroids)
+        cells = Groups.of(centroids).nearest(held_out)
         left = held_out - centroids[cells]
         spread = np.sqrt(np.mean(left * left, axis=0)).astype(np.float32)
         floor = max(float(spread.max()) * 1e-3, float(np.finfo(np.float32).tiny))
         measured = distortion(held_out, cells, centroids)
         return cls(key, centroids, np.maximum(spread, np.float32(floor)), measured)
+
+    def cells_of(self, vectors: Vectors) -> NDArray[np.uint16]:
+        """The cell of each token vector: nearly always that of its nearest centroid, [tokens]."""
+        return self._groups.nearest(vectors)
+
+    @cached_property
+    def _groups(self) -> Groups:
+        return Groups.of(self.centroids)
 
     def to_bytes(self) -> bytes:
         """The codebook as a safetensors file."""
@@ -120,50 +124,18 @@ class Probes:
         return cls(nearest[:, :-1], found[:, :-1] - found[:, -1:])
 
 
-def train_centroids(sample: Vectors, *, seed: int = 0) -> Vectors:
-    """The means of clusters of similar vectors (k-means, Lloyd 1982), [K, E].
-
-    Args:
-        sample: Token vectors, [tokens, E].
-        seed: Of the first centroids, which are vectors of the sample.
-    """
-    rng = np.random.default_rng(seed)
-    count = max(1, min(CELLS, len(sample) // TOKENS_A_CELL))
-    centroids = sample[rng.choice(len(sample), count, replace=False)]
-    for _ in range(ROUNDS):
-        cells = nearest_cells(sample, centroids)
-        order = np.argsort(cells, kind="stable")
-        sizes = np.bincount(cells, minlength=count)
-        held = np.flatnonzero(sizes)
-        sums = np.add.reduceat(sample[order], (np.cumsum(sizes) - sizes)[held], axis=0)
-        centroids = sample[rng.choice(len(sample), count, replace=False)]  # for empty cells
-        centroids[held] = sums / sizes[held, None].astype(np.float32)
-    return centroids
-
-
-def nearest_cells(vectors: Vectors, centroids: Vectors) -> NDArray[np.uint16]:
-    """The nearest centroid of each vector by distance, [tokens]."""
-    half_norms = np.einsum("ke,ke->k", centroids, centroids) / np.float32(2)
-    cells = np.empty(len(vectors), dtype=np.uint16)
-    for start, block in _blocks(vectors):
-        closeness = products(block, centroids)  # [block, K]
-        closeness -= half_norms
-        cells[start : start + len(block)] = closeness.argmax(axis=1)
-    return cells
+def train_centroids(sample: Vectors) -> Vectors:
+    """The means of clusters of similar token vectors, [K, E], from some, [tokens, E]."""
+    return clustered(sample, max(1, min(CELLS, len(sample) // TOKENS_A_CELL)))
 
 
 def distortion(vectors: Vectors, cells: NDArray[np.uint16], centroids: Vectors) -> float:
     """Mean of 1 - cosine between vectors and their centroids; 0 where there are none."""
     total = 0.0
     lengths = np.linalg.norm(centroids, axis=1)
-    for start, block in _blocks(vectors):
+    for start, block in blocks(vectors):
         own = cells[start : start + len(block)]
         norms = np.linalg.norm(block, axis=1) * lengths[own]
         cosines = np.einsum("te,te->t", block, centroids[own]) / np.maximum(norms, 1e-30)
         total += float((1 - cosines).sum(dtype=np.float64))
     return total / max(1, len(vectors))
-
-
-def _blocks(vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
-    for start in range(0, len(vectors), BLOCK):
-        yield start, vectors[start : start + BLOCK]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors
-from tercet.indexes.codebooks import distortion, nearest_cells
+from tercet.indexes.codebooks import distortion
 from tercet.indexes.local.cells import cell_columns
 from tercet.indexes.local.context import Context
 from tercet.indexes.local.mean_residuals import Block, MeanResiduals, mean_residuals
@@ -33,7 +33,7 @@ def store_tokens(vectors: MultiVectors, context: Context) -> dict[str, Column]:
     vectors = pooled(vectors, context.storage.pooling)
     codebook = context.codebook
     codec = codec_for(context.storage.tokens, codebook)
-    cells = None if codebook is None else nearest_cells(vectors.vectors, codebook.centroids)
+    cells = None if codebook is None else codebook.cells_of(vectors.vectors)
     offsets = vectors.offsets.astype(np.int64, copy=False)
     columns = {
         name: Column.of(codec.name, array)
@@ -119,9 +119,8 @@ class _Moved:
             return kept
         found = [np.empty(0, dtype=np.uint16)]
         if self.context.codebook is not None:
-            centroids = self.context.codebook.centroids
             found += [
-                nearest_cells(self.column.decode_tokens(tokens), centroids)
+                self.context.codebook.cells_of(self.column.decode_tokens(tokens))
                 for tokens in self.column.blocks(self.rows, size=BLOCK_ROWS)
             ]
         return np.concatenate(found)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from tercet.embeddings import MultiVectors
-from tercet.indexes.codebooks import SAMPLE, Probes, nearest_cells, train_centroids
+from tercet.indexes.clusters import nearest_cells
+from tercet.indexes.codebooks import SAMPLE, Probes, train_centroids
 from tercet.indexes.qdrant.lines import Line
 from tercet.indexes.qdrant.points import NAMESPACE
 from tercet.indexes.qdrant.requests import CELLS
