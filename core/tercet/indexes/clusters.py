@@ -118,9 +118,8 @@ class Groups:
         """For each group, the vectors that look into it."""
         closeness = products(block, self._heads)
         probed = min(PROBED, len(self._heads))
-        chosen = np.argpartition(-closeness, probed - 1, axis=1)[:, :probed]
-        looks = np.zeros(closeness.T.shape, dtype=np.bool_)
-        looks[chosen.T, np.arange(len(block))] = True
+        least = np.partition(closeness, -probed, axis=1)[:, -probed]
+        looks = np.ascontiguousarray((closeness >= least[:, None]).T)
         return (np.flatnonzero(row) for row in looks)
 
 
