@@ -55,18 +55,21 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Project the last axis."""
         rows = x.reshape(-1, self.in_features)
-        y = rows.new_empty(len(rows), self.out_features)
         step = VALUES_AT_ONCE // max(self.in_features, self.out_features)
         step = max(1, step if self._exact else len(rows))
-        for start in range(0, len(rows), step):
-            self._project(rows[start : start + step], y[start : start + step])
+        if 0 < len(rows) <= step:
+            y = self._project(rows)
+        else:
+            y = rows.new_empty(len(rows), self.out_features)
+            for start in range(0, len(rows), step):
+                y[start : start + step] = self._project(rows[start : start + step])
         return y.view(*x.shape[:-1], self.out_features)
 
-    def _project(self, x: Tensor, y: Tensor) -> None:
-        """Some rows, [rows, K], into their place, [rows, N]."""
+    def _project(self, x: Tensor) -> Tensor:
+        """Some rows, [rows, K] -> [rows, N]."""
         q, scale, offset = spread(x.float())
         z = self._product(q).mul_(scale).addr_(offset[:, 0], self._sums).add_(self._bias)
-        y.copy_(functional.gelu(z) if self._activation == "gelu" else z)
+        return (functional.gelu(z) if self._activation == "gelu" else z).to(x.dtype)
 
     def _product(self, q: Tensor) -> Tensor:
         """The sums of products, scaled, [rows, K] @ [K, N] -> [rows, N]."""
