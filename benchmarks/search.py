@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/search.py --view sparse --sizes 10000 100000 1000000
     OMP_NUM_THREADS=1 python benchmarks/search.py --view dense --sizes 10000 100000 1000000
+    OMP_NUM_THREADS=1 python benchmarks/search.py --view dense --sizes 1000000 --filtered
     OMP_NUM_THREADS=1 python benchmarks/search.py --view multi_vector --sizes 1000 10000
 
 Systems answer the same query one after another; medians, and recall@10 against brute force. Needs
@@ -25,6 +26,8 @@ from tercet.indexes.base import Index
 
 K = 10
 ADDED = 20_000
+ONE_IN = 20
+"""With `--filtered`, one document in so many may be found."""
 Found = np.ndarray
 Search = Callable[[int], Found]
 """The ten best documents of the query of this number."""
@@ -40,7 +43,13 @@ class System:
 
 
 def ours(
-    view: Representation, documents: object, queries: Embeddings, folder: Path, size: int
+    view: Representation,
+    documents: object,
+    queries: Embeddings,
+    folder: Path,
+    size: int,
+    *,
+    filtered: bool,
 ) -> System:
     """The embedded index, opened anew after its build."""
     spec = EncoderSpec(family="synthetic", representations=(view,), model_id="m", document_id="d")
@@ -49,7 +58,10 @@ def ours(
         for first in range(0, size, ADDED):
             rows = np.arange(first, min(first + ADDED, size))
             part = documents[rows] if view == "dense" else documents.take(rows)  # type: ignore[index,attr-defined]
-            docs = [Document(str(n), "") for n in rows]
+            docs = [
+                Document(str(n), "", {"class": n % ONE_IN} if filtered else {})
+                for n in rows.tolist()
+            ]
             index.add(docs, Embeddings(**{view.value: part}, model_id="m", document_id="d"))
         index.compact()
     built = time.perf_counter() - start
@@ -60,11 +72,23 @@ def ours(
     one = [queries.take([n]) for n in range(len(queries))]
 
     def search(n: int) -> Found:
-        ranking = index.search(one[n], k=K, plan=view.value)[0]
+        chosen = {"class": 0} if filtered else None
+        ranking = index.search(one[n], k=K, plan=view.value, filter=chosen)[0]
         return np.asarray([int(hit.document.id) for hit in ranking])
 
     stored = sum(size for name, size in index.stats().bytes.items() if name != "catalog")
     return System(search, built, stored)
+
+
+def filtered_peers(documents: np.ndarray, queries: np.ndarray) -> Iterator[tuple[str, System]]:
+    """The documents that pass, given to numpy apart."""
+    kept = np.ascontiguousarray(documents[::ONE_IN])
+
+    def brute(n: int) -> Found:
+        scores = kept @ queries[n]
+        return np.argpartition(-scores, K)[:K] * ONE_IN
+
+    yield "numpy, those that pass", System(brute, 0.0, kept.nbytes)
 
 
 def dense_peers(documents: np.ndarray, queries: np.ndarray) -> Iterator[tuple[str, System]]:
@@ -158,12 +182,14 @@ def compared(systems: Mapping[str, System], queries: int) -> dict[str, np.ndarra
     return {name: np.asarray(values) for name, values in seconds.items()}
 
 
-def measured(view: Representation, size: int, count: int, *, hard: bool) -> dict[str, float]:
+def measured(
+    view: Representation, size: int, count: int, *, hard: bool, filtered: bool = False
+) -> dict[str, float]:
     """Build all systems at one size and compare them; median seconds by system."""
     print(f"{view}, {size} documents{', hard queries' if hard else ''}", flush=True)
     if view == "dense":
         documents, queries = synthetic.dense(size), synthetic.dense(count, seed=1)
-        peers = dict(dense_peers(documents, queries))
+        peers = dict((filtered_peers if filtered else dense_peers)(documents, queries))
         asked = Embeddings(dense=queries, model_id="m")
     elif view == "sparse":
         documents = synthetic.sparse(size)
@@ -178,7 +204,9 @@ def measured(view: Representation, size: int, count: int, *, hard: bool) -> dict
         peers = dict(token_peers(documents, queries))
         asked = Embeddings(multi_vector=queries, model_id="m")
     with tempfile.TemporaryDirectory() as folder:
-        systems = {**peers, "tercet": ours(view, documents, asked, Path(folder) / "index", size)}
+        place = Path(folder) / "index"
+        index = ours(view, documents, asked, place, size, filtered=filtered)
+        systems = {**peers, "tercet": index}
         for system in systems.values():
             system.search(0)
         found = compared(systems, count)
@@ -192,9 +220,12 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000])
     parser.add_argument("--queries", type=int, default=50)
     parser.add_argument("--hard", action="store_true", help="token queries with distractors")
+    parser.add_argument("--filtered", action="store_true", help="dense, one document in 20 passes")
     chosen = parser.parse_args()
+    if chosen.filtered and chosen.view != "dense":
+        parser.error("--filtered is for --view dense")
     for size in chosen.sizes:
-        measured(chosen.view, size, chosen.queries, hard=chosen.hard)
+        measured(chosen.view, size, chosen.queries, hard=chosen.hard, filtered=chosen.filtered)
 
 
 if __name__ == "__main__":
