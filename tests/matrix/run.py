@@ -35,6 +35,8 @@ TESTS = (
     "tests/test_llama_index",
     "tests/core/test_encoder.py",
     "tests/core/test_encoding_backbone.py",
+    "tests/core/test_encoding_int8.py",
+    "tests/core/test_scoring_codes.py",
 )
 
 
