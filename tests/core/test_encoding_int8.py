@@ -74,10 +74,11 @@ def test_rows_are_rounded_by_their_own_largest_magnitude() -> None:
 def test_rows_of_activations_are_spread_over_the_whole_range() -> None:
     x = torch.tensor([[-1.0, 0.0, 4.0], [4.0, 4.0, 4.0], [0.0, 0.0, 0.0], [-3.0, -2.2, -1.3]])
     q, scale, offset = spread(x)
-    assert q[0].tolist() == [-128, -128 + 51, 127]
-    assert q[3].tolist() == [-128, -128 + 120, 127]
-    torch.testing.assert_close(q * scale + offset, x, rtol=0, atol=0.51 * 5 / 255)
-    assert torch.equal((q * scale + offset)[[1, 2]], x[[1, 2]])
+    assert q[0].tolist() == [0, 51, 255]
+    assert q[3].tolist() == [0, 120, 255]
+    back = (q.float() - int8.MIDDLE) * scale + offset
+    torch.testing.assert_close(back, x, rtol=0, atol=0.51 * 5 / 255)
+    assert torch.equal(back[[1, 2]], x[[1, 2]])
 
 
 @torch.inference_mode()
@@ -87,7 +88,8 @@ def test_states_that_reach_farther_to_one_side_lose_less_than_with_a_scale_alone
     q, scale = rounded(x, LEVELS)
     with_offset, scales, offsets = spread(x)
     alone = (q * scale - x).square().mean()
-    assert (with_offset * scales + offsets - x).square().mean() < alone / 3
+    back = (with_offset.float() - int8.MIDDLE) * scales + offsets
+    assert (back - x).square().mean() < alone / 3
 
 
 @pytest.mark.parametrize("activation", ["none", "gelu"])

@@ -21,10 +21,10 @@ LEVELS_OF_SMALL_SUMS = 63
 """The same for weights on CPUs that add pairs of products in 16 bits: 2 * 255 * 63 < 2^15."""
 
 STEPS = 255
-"""From the smallest to the largest int8 value: what a row of activations is spread over."""
+"""From the smallest to the largest value of a byte: what a row of activations is spread over."""
 
-LOWEST = -128
-"""The smallest int8 value."""
+MIDDLE = 128
+"""What a byte is above the integer that it stands for: torch 2.6 multiplies no signed ones."""
 
 ROWS_AT_ONCE = 256
 """Weights are rounded so many rows at a time."""
@@ -75,7 +75,8 @@ class Int8Linear(nn.Module):
         """The sums of products, scaled, [rows, K] @ [K, N] -> [rows, N]."""
         if self._exact:
             return _multiply(q, self._weight, self._scale, self._zeros)
-        return functional.linear(q.float(), self._weight.float()).mul_(self._scale)
+        integers = q.float().sub_(MIDDLE)
+        return functional.linear(integers, self._weight.float()).mul_(self._scale)
 
 
 class Int8Embedding(nn.Module):
@@ -104,21 +105,20 @@ def quantise(model: nn.Module) -> None:
 
 
 def spread(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows as integers over the whole range of int8, so that x = q * scale + offset, nearly.
+    """Rows as bytes over their whole range, so that x = (q - 128) * scale + offset, nearly.
 
     Args:
         x: [rows, K], in float32.
 
     Returns:
-        int8 [rows, K], and scales and offsets, float32 [rows, 1].
+        uint8 [rows, K], and scales and offsets, float32 [rows, 1].
     """
     low, high = x.amin(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)
     scale = (high - low).mul_(1 / STEPS).clamp_min_(SMALLEST_SCALE)
-    offset = low - LOWEST * scale
     factor = scale.reciprocal()
     # One operation a line: torch computes those of three operands value by value.
-    q = (x * factor).sub_(offset * factor).round_().clamp_(LOWEST, LOWEST + STEPS)
-    return q.to(torch.int8), scale, offset
+    q = (x * factor).sub_(low * factor).round_().clamp_(0, STEPS)
+    return q.to(torch.uint8), scale, low + MIDDLE * scale
 
 
 def rounded(x: Tensor, levels: int) -> tuple[Tensor, Tensor]:
@@ -161,16 +161,16 @@ def weight_levels() -> int:
 def _multiplies_exactly(levels: int) -> bool:
     """Whether sums of the largest products of both signs come out right."""
     size = 64
-    q = torch.full((size, size), LOWEST + STEPS, dtype=torch.int8)
+    q = torch.full((size, size), STEPS, dtype=torch.uint8)
     weight = torch.full((size, size), levels, dtype=torch.int8)
-    q[1::2] = LOWEST
+    q[1::2] = 0
     weight[1::2] *= -1
     scale, zeros = torch.ones(size), torch.zeros(size, dtype=torch.int32)
     try:
         found = _multiply(q, _packed(weight), scale, zeros)
     except (AttributeError, RuntimeError):  # another release of torch, or another CPU
         return False
-    return torch.equal(found.double(), q.double() @ weight.double().t())
+    return torch.equal(found.double(), (q.double() - MIDDLE) @ weight.double().t())
 
 
 def _packed(weight: Tensor) -> Tensor:
@@ -187,12 +187,12 @@ def _multiply(q: Tensor, weight: Tensor, scale: Tensor, zeros: Tensor) -> Tensor
     """Sums of products of integers, exact, times the scales of outputs, in float32, [rows, N].
 
     Args:
-        q: int8, [rows, K].
+        q: uint8, [rows, K].
         weight: Of `_packed`.
         scale: [N].
         zeros: The offsets of weights, which have none, int32 [N].
     """
     product: Tensor = torch.ops.onednn.qlinear_pointwise(
-        q, 1.0, 0, weight, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        q, 1.0, MIDDLE, weight, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
     )
     return product
