@@ -129,7 +129,7 @@ def _check(spec: ModelSpec, origin: Path, folder: Path, *, layout: str) -> None:
 
 
 def _heads(spec: ModelSpec) -> object:
-    """How the heads use their tensors, wherever those are."""
+    """How the heads use their tensors, wherever those are; what they keep shows in texts."""
 
     def bare(layers: tuple[LinearLayer, ...]) -> tuple[LinearLayer, ...]:
         return tuple(replace(layer, file="", prefix="") for layer in layers)
@@ -137,7 +137,7 @@ def _heads(spec: ModelSpec) -> object:
     dense, sparse, late = spec.dense, spec.sparse, spec.multi_vector
     return (
         dense and replace(dense, layers=bare(dense.layers)),
-        sparse and replace(sparse, layer=bare((sparse.layer,))[0]),
+        sparse and replace(sparse, layer=bare((sparse.layer,))[0], keep_sep=False),
         late and (late.dim, bare(late.layers), late.reduction),
     )
 
@@ -161,10 +161,7 @@ def _documents(tokenizer: Tokenizer, spec: ModelSpec) -> object:
     return [_read(text) for text in tokenizer.documents(_probes(spec), limit=limit)]
 
 
-def _read(text: TokenisedText) -> tuple[list[int], list[int], list[int]]:
-    """Ids, the rows that others see, the rows with a token vector."""
-    return (
-        text.ids.tolist(),
-        np.flatnonzero(text.attended).tolist(),
-        np.flatnonzero(text.keep).tolist(),
-    )
+def _read(text: TokenisedText) -> list[list[int]]:
+    """Ids, the rows that others see, those with a token vector and those with a lexical weight."""
+    rows = (text.attended, text.keep, text.lexical)
+    return [text.ids.tolist(), *(np.flatnonzero(chosen).tolist() for chosen in rows)]
