@@ -115,8 +115,8 @@ def test_maxsim_equals_its_definition(lengths: list[int], query_tokens: int, dim
 
 
 def test_blocks_and_giant_documents_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = replace(multi_vector.IN_TURN, block_bytes=1, query_rows=2)
-    monkeypatch.setattr(multi_vector, "IN_TURN", small)
+    small = replace(multi_vector.AT_HAND, block_bytes=1, query_rows=2)
+    monkeypatch.setattr(multi_vector, "AT_HAND", small)
     monkeypatch.setattr(multi_vector, "LEAST_TOKENS", 8)
     rng = np.random.default_rng(1)
     query = rng.standard_normal((5, 4), dtype=np.float32)

@@ -68,8 +68,11 @@ class _Way(Generic[Block]):
     query_rows: int
 
 
+AT_HAND = _Way(_by_products(products), in_turn, 1 << 25, 32)
+"""Few large products, for documents in memory: fastest where the machine is free."""
+
 IN_TURN = _Way(_by_products(products), in_turn, 1 << 21, 128)
-"""Few large products: fastest where the machine is free."""
+"""The same of documents that are loaded, and stay in the caches meanwhile."""
 
 IN_PARALLEL = _Way(_by_products(tiled_products), in_parallel, 1 << 20, 32)
 """Many small ones on threads of ours, for scans: fast on a busy machine too."""
@@ -101,7 +104,7 @@ def maxsim(
         raise ValueError(f"token vectors of a query are [Q, {documents.dim}], not {query.shape}")
     alone = MultiVectors(query, np.asarray([0, len(query)], dtype=np.int64))
     scores: NDArray[np.float32] = _sums(
-        alone, lambda start, stop: documents.vectors[start:stop], documents.offsets, way=IN_TURN
+        alone, lambda start, stop: documents.vectors[start:stop], documents.offsets, way=AT_HAND
     )[0]  # [1, N] -> [N]
     if reduction == "mean":
         scores /= len(query)
