@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 PORT = 6333
 API_KEY = "QDRANT_API_KEY"
@@ -120,9 +120,12 @@ def parse_address(text: str) -> Address:
     Raises:
         ValueError: No collection, a key in the address, an unknown option or a wrong value.
     """
-    parts = urlsplit(text)
-    if "@" in parts.netloc:
-        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    scheme, _, rest = text.partition("://")
+    hosts = re.split("[/?#]", rest, maxsplit=1)[0]
+    # Several hosts with [::1] among them are no URL to newer releases of Python.
+    parts = urlsplit(f"{scheme}://host{rest[len(hosts) :]}")
+    if "@" in hosts:
+        shown = f"{scheme}://{hosts.rpartition('@')[2]}{parts.path}"
         raise ValueError(
             f"the address {shown} came with a user or a key, which would be shown wherever the "
             f"address is: set the environment variable {API_KEY} instead"
@@ -130,7 +133,7 @@ def parse_address(text: str) -> Address:
     prefix, _, collection = unquote(parts.path).strip("/").rpartition("/")
     address = Address(
         check_collection(collection, text),
-        tuple(_url(parts, host, prefix) for host in parts.netloc.split(",")),
+        tuple(_url(text, host, prefix) for host in hosts.split(",")),
         api_key=os.environ.get(API_KEY) or None,
     )
     layout: dict[str, Any] = {}
@@ -160,10 +163,10 @@ def check_collection(name: str, shown: str) -> str:
     return name
 
 
-def _url(parts: SplitResult, host: str, prefix: str) -> str:
-    scheme = "https" if parts.scheme.lower().endswith("+https") else "http"
+def _url(text: str, host: str, prefix: str) -> str:
+    scheme = "https" if text.partition("://")[0].lower().endswith("+https") else "http"
     if not host or host.startswith(":"):
-        raise ValueError(f"the address {parts.geturl()!r} lacks a host: qdrant://host:{PORT}/name")
+        raise ValueError(f"the address {text!r} lacks a host: qdrant://host:{PORT}/name")
     if not re.search(r":\d+$", host):
         host = f"{host}:{PORT}"
     return f"{scheme}://{host}" + (f"/{prefix}" if prefix else "")
