@@ -1,0 +1,101 @@
+"""Machine code for the processor at hand: what it can do, and how a kernel becomes a function.
+
+A kernel takes LLVM some 50 ms to compile and stays for the life of the process.
+`TERCET_KERNELS=off` in the environment leaves all kernels out; numpy and torch then do their work,
+more slowly.
+"""
+
+import os
+import platform
+from collections.abc import Callable
+from ctypes import CFUNCTYPE, c_int64, c_void_p
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from llvmlite import binding as llvm
+
+from tercet.kernels.building import Kernel
+
+Compiled = Callable[..., None]
+"""Takes addresses and counts, and lets go of the interpreter meanwhile."""
+
+SWITCH = "TERCET_KERNELS"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What kernels are laid out for.
+
+    Attributes:
+        lanes: Floats of a vector register.
+        registers: How many there are.
+    """
+
+    lanes: int
+    registers: int
+
+    def rows(self, vectors: int) -> int:
+        """Rows of a tile so many vectors wide whose sums fit the registers.
+
+        One register each is left for the vectors of a step, one for the number they are multiplied
+        with, and one more.
+        """
+        return max((self.registers - vectors - 2) // vectors, 1)
+
+
+AVX512, AVX2, ARM = Machine(16, 32), Machine(8, 16), Machine(4, 32)
+
+
+@cache
+def machine() -> Machine | None:
+    """The processor at hand; None where kernels are off, or of another kind."""
+    if os.environ.get(SWITCH, "").lower() in ("off", "0", "no"):
+        return None
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return ARM
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return AVX512
+    return AVX2 if features.get("avx2") and features.get("fma") and features.get("f16c") else None
+
+
+def compiled(kernel: Kernel) -> Compiled:
+    """Machine code of a kernel.
+
+    Args:
+        kernel: Whose code is complete.
+
+    Returns:
+        A function of the kernel's arguments: an address (an int) for each pointer, a number for
+        each count.
+    """
+    module = llvm.parse_assembly(str(kernel.module))
+    module.verify()
+    target = _target()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+    # A tile is a step of a loop already; unrolled, its loads are hoisted and spilled.
+    tuning.loop_unrolling = False
+    passes = llvm.create_pass_builder(target, tuning)
+    passes.getModulePassManager().run(module, passes)
+    engine = llvm.create_mcjit_compiler(module, target)
+    engine.finalize_object()
+    _ENGINES.append(engine)
+    types = [c_int64 if counts else c_void_p for counts in kernel.counts]
+    address: int = engine.get_function_address(kernel.name)
+    function: Compiled = CFUNCTYPE(None, *types)(address)
+    return function
+
+
+_ENGINES: list[Any] = []
+"""Keep the code in memory."""
+
+
+def _target() -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=2,
+    )

@@ -1,0 +1,72 @@
+"""The tile: products of some rows with a panel of columns, summed in registers.
+
+A panel holds columns side by side: for each dimension the numbers of W columns. A step multiplies
+one number of each row with the W numbers of its dimension. Sums run over the dimensions one after
+another, so a product has the same bits in every tile, whatever stands beside it.
+
+Source of the scheme: Goto & van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.kernels.building import Kernel, Value
+
+Sums = list[list[Value]]
+"""A list for each row, of the vectors of its sums."""
+
+
+def tile(
+    kernel: Kernel,
+    rows: Sequence[Value],
+    panel: Value,
+    dims: Value,
+    *,
+    vectors: int,
+    each: Callable[[Value], None] | None = None,
+) -> Sums:
+    """Write the products of rows with the columns of a panel.
+
+    Args:
+        kernel: Is written.
+        rows: Where each row begins.
+        panel: Where the panel begins, [dims, vectors * lanes].
+        dims: How many dimensions there are.
+        vectors: Of the panel's width.
+        each: Writes what else is done at each dimension, such as a prefetch.
+    """
+
+    def step(dim: Value, sums: list[Value]) -> list[Value]:
+        if each is not None:
+            each(dim)
+        first = kernel.code.mul(dim, kernel.count(vectors * kernel.lanes))
+        columns = [
+            kernel.load(kernel.at(panel, first, vector * kernel.lanes)) for vector in range(vectors)
+        ]
+        found = []
+        for row in range(len(rows)):
+            number = kernel.splat(kernel.code.load(kernel.at(rows[row], dim)))
+            for vector in range(vectors):
+                place = row * vectors + vector
+                found.append(kernel.fma(number, columns[vector], sums[place]))
+        return found
+
+    zeros = [kernel.floats(0.0)] * (len(rows) * vectors)
+    _, sums = kernel.loop(kernel.count(0), dims, step, carried=zeros)
+    return [sums[start : start + vectors] for start in range(0, len(sums), vectors)]
+
+
+def heights(rows: int) -> list[int]:
+    """Rows of the tiles that together make any number of rows, the largest first."""
+    return [rows, *(height for height in (4, 1) if height < rows)]
+
+
+def panels(columns: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Columns, [C, E], as panels so wide, [panels, E, width]; zeros fill up the last one."""
+    count, dims = columns.shape
+    groups = -(-count // width)
+    padded = np.zeros((groups * width, dims), dtype=np.float32)
+    padded[:count] = columns
+    return np.ascontiguousarray(padded.reshape(groups, width, dims).transpose(0, 2, 1))
