@@ -8,6 +8,7 @@ import torch
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation
+from tercet.filters import Filter
 from tercet.indexes import codebooks
 from tercet.indexes.base import Index
 from tercet.indexes.local import compaction, training
@@ -38,8 +39,10 @@ def embedded(count: int, seed: int) -> Embeddings:
     return Embeddings(dense=dense, multi_vector=views, model_id="m", document_id="d")
 
 
-def found(index: Index, plan: str, *, exact: bool) -> list[dict[str, float]]:
-    rankings = index.search(embedded(6, 3), k=8, plan=plan, exact=exact)
+def found(
+    index: Index, plan: str, *, exact: bool, filter: Filter | None = None
+) -> list[dict[str, float]]:
+    rankings = index.search(embedded(6, 3), k=8, plan=plan, exact=exact, filter=filter)
     return [{hit.document.id: hit.score for hit in ranking} for ranking in rankings]
 
 
@@ -69,7 +72,7 @@ def test_an_index_ranks_on_a_device_as_without_one(
 def test_token_vectors_are_compared_in_blocks_and_by_choice(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "SIMILARITIES", 200)
+    monkeypatch.setattr(devices, "AT_ONCE", 200)
     rng = np.random.default_rng(0)
     offsets = np.asarray([0, 3, 4, 40, 41])
     queries = MultiVectors(rng.standard_normal((5, 4)).astype(np.float32), np.asarray([0, 2, 5]))
@@ -85,11 +88,79 @@ def test_token_vectors_are_compared_in_blocks_and_by_choice(
 
 
 @DEVICES
-def test_dense_vectors_are_compared_with_all_or_some(device: str) -> None:
-    held = DeviceVectors(np.asarray([[1, 0], [0, 1], [3, 4]], dtype=np.float32), device)
-    queries = np.asarray([[2, 1]], dtype=np.float32)
-    assert held.products(queries).tolist() == [[2, 1, 10]]
-    assert held.products(queries, np.asarray([2, 0])).tolist() == [[10, 2]]
+def test_the_best_dense_vectors_come_back_with_all_that_tie(device: str) -> None:
+    rows = np.asarray([[1, 0], [0, 1], [3, 4], [0, 1], [-9, 0]], dtype=np.float32)
+    held = DeviceVectors(rows, None, device)
+    queries = np.asarray([[2, 1], [0, 1]], dtype=np.float32)
+    assert held.products(queries, np.asarray([2, 0])).tolist() == [[10, 2], [4, 0]]
+    (first, scores), (second, ties) = held.best(queries, 2, None, near=1e-6)
+    assert (first.tolist(), scores.tolist()) == ([0, 2], [2, 10])
+    assert (second.tolist(), ties.tolist()) == ([1, 2, 3], [1, 4, 1])
+    near, _ = held.best(queries, 2, None, near=0.06)  # 0.06 x 18 below the second best of the first
+    assert near[0].tolist() == [0, 1, 2, 3]
+
+
+@DEVICES
+def test_only_what_a_filter_lets_through_comes_back(device: str) -> None:
+    rows = np.eye(5, 3, dtype=np.float32) + np.float32(0.5)
+    held = DeviceVectors(rows, None, device)
+    allowed = np.asarray([False, True, False, True, True])
+    (found, _), (same, _) = held.best(np.ones((2, 3), np.float32), 1, allowed, near=0.0)
+    assert found.tolist() == same.tolist() == [1]
+    ((every, scores),) = held.best(np.ones((1, 3), np.float32), 9, allowed, near=0.0)
+    assert every.tolist() == [1, 3, 4]
+    assert scores.tolist() == [2.5, 1.5, 1.5]
+    ((nothing, _),) = held.best(np.ones((1, 3), np.float32), 9, ~allowed & allowed, near=0.0)
+    assert nothing.tolist() == []
+
+
+@DEVICES
+@pytest.mark.parametrize("dense", ["float32", "float16", "int8"])
+def test_dense_vectors_are_compared_on_a_device_as_they_are_stored(
+    tmp_path: Path, device: str, dense: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "AT_ONCE", 100 * DIM)
+    storage = Storage(dense=dense)  # type: ignore[arg-type]
+    passing = {"n": {"$lt": 130}}
+    with LocalIndex.open(tmp_path / "index", spec=SPEC, storage=storage) as index:
+        assert isinstance(index, LocalIndex)
+        documents = [Document(f"d{n:03d}", "", {"n": n}) for n in range(250)]
+        index.add(documents, embedded(250, 1))
+        before = [found(index, "dense", exact=False, filter=each) for each in (None, passing)]
+        index.move_to(device)
+        for expected, each in zip(before, (None, passing), strict=True):
+            after = found(index, "dense", exact=False, filter=each)
+            for scores, known in zip(after, expected, strict=True):
+                assert scores == pytest.approx(known, rel=1e-4)
+
+
+@DEVICES
+def test_candidates_of_cells_are_compared_on_a_device_at_once(
+    tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "LARGE_DOCUMENTS", 300)
+    monkeypatch.setattr(training, "LARGE_DOCUMENTS", 300)
+    monkeypatch.setattr(training, "LARGE_TOKENS", 1000)
+    monkeypatch.setattr(codebooks, "CELLS", 64)
+    compared: list[int] = []
+    plain = DeviceTokens.maxsim
+
+    def counted(
+        self: DeviceTokens,
+        queries: MultiVectors,
+        offsets: np.ndarray,
+        tokens: np.ndarray | None = None,
+    ) -> np.ndarray:
+        compared.append(len(offsets) - 1)
+        return plain(self, queries, offsets, tokens)
+
+    monkeypatch.setattr(DeviceTokens, "maxsim", counted)
+    with LocalIndex.open(tmp_path / "index", spec=SPEC) as index:
+        assert isinstance(index, LocalIndex)
+        index.add([Document(f"d{n:03d}", "") for n in range(700)], embedded(700, 1))
+        index.move_to(device)
+        found(index, "multi_vector", exact=False)
+    assert compared == [512] * 6  # one comparison a query
 
 
 def test_an_index_is_opened_on_a_device(tmp_path: Path) -> None:

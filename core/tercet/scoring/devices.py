@@ -1,7 +1,13 @@
-"""Comparison on a device of torch's: vectors lie there, and scores come back.
+"""Comparison on a device of torch's: vectors lie there as they are stored, and scores come back.
 
 The second door to torch, which is imported when a device is asked for. Products are float32 and
-compare what is stored, so a GPU's scores are the CPU's but for rounding.
+compare what is stored, so a GPU's scores are the CPU's but for rounding; only who lets torch round
+(`torch.set_float32_matmul_precision`) has it round here too.
+
+torch rather than faiss compares dense vectors too. faiss's own comparison on GPUs is no faster than
+a product and `torch.topk` (faiss#3045 and #3621, cuvs#277), finds 2,048 rows at most, and keeps
+float32 or float16 of its own; and it cannot move the 4-bit codes that bring candidates on a CPU.
+Nothing needs them there: a million rows of 384 are 1.5 GB, which a GPU reads in 1 or 2 ms.
 """
 
 from importlib import import_module
@@ -13,11 +19,13 @@ from numpy.typing import NDArray
 from tercet.embeddings import MultiVectors
 from tercet.scoring.multi_vector import runs
 
-SIMILARITIES = 1 << 25
-"""Similarities of query and document tokens that are there at once: 128 MiB."""
+AT_ONCE = 1 << 25
+"""Decoded numbers, or similarities of tokens, that are there at once: 128 MiB."""
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
+Best = list[tuple[Rows, Vectors]]
+"""For each query some rows, ascending, and their scores, [R] each."""
 
 
 def check_device(device: str) -> str:
@@ -36,24 +44,74 @@ def check_device(device: str) -> str:
     return device
 
 
-class DeviceVectors:
-    """Dense vectors on a device.
+class _Stored:
+    """Rows on a device, decoded when they are looked at.
 
     Args:
-        vectors: Float32 rows, [N, E].
+        numbers: [rows, E]: int8, float16 or float32.
+        scales: What each row is multiplied with, [rows]; None leaves it.
         device: Where they go.
     """
 
-    def __init__(self, vectors: Vectors, device: str) -> None:
-        self._vectors = _moved(vectors, device)
+    def __init__(self, numbers: NDArray[Any], scales: Vectors | None, device: str) -> None:
+        self._numbers = _moved(numbers, device)
+        self._scales = None if scales is None else _moved(scales, device)
+        self.shape = numbers.shape
+        self.device = self._numbers.device
 
-    def products(self, queries: Vectors, rows: Rows | None = None) -> Vectors:
-        """Inner products with all vectors, or with some, [M, R]."""
-        chosen = self._vectors
-        if rows is not None:
-            chosen = chosen[_moved(rows, chosen.device)]
-        found: Vectors = (_moved(queries, chosen.device) @ chosen.T).cpu().numpy()
+    def take(self, chosen: Any) -> Any:
+        """Float32 of some rows, [R, E]."""
+        numbers = self._numbers[chosen]
+        return numbers.float() if self._scales is None else numbers * self._scales[chosen, None]
+
+
+class DeviceVectors:
+    """Dense vectors on a device, as they are stored.
+
+    Args:
+        numbers: One row a vector, [N, E]: int8, float16 or float32.
+        scales: What each row is multiplied with, [N]; None leaves it.
+        device: Where they go.
+    """
+
+    def __init__(self, numbers: NDArray[Any], scales: Vectors | None, device: str) -> None:
+        self._stored = _Stored(numbers, scales, device)
+
+    def products(self, queries: Vectors, rows: Rows) -> Vectors:
+        """Inner products with some vectors, [M, R]."""
+        asked, chosen = (_moved(array, self._stored.device) for array in (queries, rows))
+        found: Vectors = (asked @ self._stored.take(chosen).T).cpu().numpy()
         return found
+
+    def best(
+        self, queries: Vectors, depth: int, allowed: NDArray[np.bool_] | None, *, near: float
+    ) -> Best:
+        """The vectors with the largest inner products; only these come back from the device.
+
+        Args:
+            queries: M of them, [M, E].
+            depth: How many are looked for.
+            allowed: Which may be found, [N]; None where all may.
+            near: The same again that lie this far below the last, relative to the largest product.
+        """
+        torch = import_module("torch")
+        scores = self._all_products(_moved(queries, self._stored.device))
+        margin = near * scores.abs().amax()
+        if allowed is not None:
+            scores.masked_fill_(~_moved(allowed, scores.device), -torch.inf)
+        least = scores.topk(min(depth, scores.shape[1]), dim=1).values[:, -1:]  # [M, 1]
+        chosen = (scores >= least - margin) & (scores > -torch.inf)
+        owners, rows = chosen.nonzero().T.cpu().numpy()  # query by query
+        found = scores[chosen].cpu().numpy()
+        cuts = np.searchsorted(owners, np.arange(1, len(queries)))
+        return list(zip(np.split(rows, cuts), np.split(found, cuts), strict=True))
+
+    def _all_products(self, asked: Any) -> Any:
+        count, dim = self._stored.shape
+        size = max(1, AT_ONCE // dim)
+        blocks = (slice(start, start + size) for start in range(0, count, size))
+        parts = [asked @ self._stored.take(block).T for block in blocks]
+        return import_module("torch").cat(parts, dim=1)  # [M, N]
 
 
 class DeviceTokens:
@@ -66,8 +124,7 @@ class DeviceTokens:
     """
 
     def __init__(self, tokens: NDArray[Any], scales: Vectors | None, device: str) -> None:
-        self._tokens = _moved(tokens, device)
-        self._scales = None if scales is None else _moved(scales, device)
+        self._stored = _Stored(tokens, scales, device)
 
     def maxsim(self, queries: MultiVectors, offsets: Rows, tokens: Rows | None = None) -> Vectors:
         """Sums over query tokens of the best similarity in each document, [M, N].
@@ -78,23 +135,20 @@ class DeviceTokens:
             tokens: Which tokens are meant; None means all, as they lie.
         """
         torch = import_module("torch")
-        asked = _moved(queries.vectors, self._tokens.device)
+        asked = _moved(queries.vectors, self._stored.device)
         scores = torch.zeros((len(queries), len(offsets) - 1), device=asked.device)
         chosen = None if tokens is None else _moved(tokens, asked.device)
         lengths = np.diff(queries.offsets).tolist()
-        for first, last in runs(offsets, SIMILARITIES // max(1, len(asked))):
+        for first, last in runs(offsets, AT_ONCE // max(1, *asked.shape)):
             own = slice(int(offsets[first]), int(offsets[last]))
-            similarity = self._decoded(own if chosen is None else chosen[own]) @ asked.T
+            documents = self._stored.take(own if chosen is None else chosen[own])
             counts = _moved(np.diff(offsets[first : last + 1]), asked.device)
-            best = torch.segment_reduce(similarity, "max", lengths=counts, axis=0)  # [n, Q]
+            similarity = documents @ asked.T  # [tokens, E] @ [E, Q] -> [tokens, Q]
+            best = torch.segment_reduce(similarity, "max", lengths=counts, axis=0)  # -> [n, Q]
             for row, part in zip(scores, best.split(lengths, dim=1), strict=True):
                 row[first:last] = part.sum(dim=1)
         found: Vectors = scores.cpu().numpy()
         return found
-
-    def _decoded(self, chosen: Any) -> Any:
-        values = self._tokens[chosen].float()
-        return values if self._scales is None else values * self._scales[chosen, None]
 
 
 def _moved(array: NDArray[Any], device: Any) -> Any:

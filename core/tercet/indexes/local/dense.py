@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tercet.indexes.local.dense_codes import DenseCodes, build_codes, open_codes
 from tercet.indexes.local.dense_rows import DenseRows, dense_columns
 from tercet.indexes.local.segments import Column, Segment
-from tercet.indexes.local.shortlists import Allowed, Rows, Shortlist, best_of_all
+from tercet.indexes.local.shortlists import MARGIN, Allowed, Rows, Shortlist, best_of_all
 from tercet.scoring.dense import inner_product, inner_product_loaded
 from tercet.scoring.devices import DeviceVectors
 from tercet.scoring.threads import Buffer
@@ -93,7 +93,7 @@ class DenseColumn:
     @cached_property
     def _on_device(self) -> DeviceVectors | None:
         device = self._segment.device
-        return None if device is None else DeviceVectors(self._vectors.take(slice(None)), device)
+        return None if device is None else DeviceVectors(*self._vectors.stored, device)
 
     def _best(self, queries: Vectors, depth: int, allowed: Allowed) -> list[Shortlist]:
         share = 1.0 if allowed is None else float(allowed.mean())
@@ -113,7 +113,8 @@ class DenseColumn:
 
     def _compare_all(self, queries: Vectors, depth: int, allowed: Allowed) -> list[Shortlist]:
         if self._on_device is not None:
-            return best_of_all(self._on_device.products(queries), depth, allowed)
+            found = self._on_device.best(queries, depth, allowed, near=MARGIN)
+            return [Shortlist(rows, scores).cut(depth) for rows, scores in found]
         buffer = Buffer()
 
         def load(start: int, stop: int) -> Vectors:

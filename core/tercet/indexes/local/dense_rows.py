@@ -44,6 +44,11 @@ class DenseRows:
         """E."""
         return int(self._arrays[TOKENS].shape[1])
 
+    @property
+    def stored(self) -> tuple[NDArray[Any], Vectors | None]:
+        """What is stored, [N, E], and what each row is multiplied with, [N], if anything."""
+        return self._arrays[TOKENS], self._arrays.get(SCALES)
+
     def take(self, rows: Rows | slice, buffer: Buffer | None = None) -> Vectors:
         """Some vectors, [R, E]; good until the buffer is used again."""
         if self._codec is None:

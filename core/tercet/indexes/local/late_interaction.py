@@ -48,7 +48,7 @@ class CodedPart:
 
 
 def search_cells(
-    parts: Sequence[CodedPart], query: Scores, depth: int, score: Score
+    parts: Sequence[CodedPart], query: Scores, depth: int, score: Score, *, step: int = STEP
 ) -> list[Shortlist]:
     """The best rows of each part for one query; the parts share a codebook.
 
@@ -60,6 +60,7 @@ def search_cells(
         query: Token vectors, [Q, E].
         depth: How many rows are looked for.
         score: Compares stored token vectors.
+        step: How many it compares at once.
     """
     probes = Probes.of(products(query, parts[0].cells.codebook.centroids))
     direction = np.float32(RESIDUAL_SHARE) * query.sum(axis=0)
@@ -70,7 +71,10 @@ def search_cells(
     best = _best(estimates, max(MOST, 4 * depth))
     owners, rows = owners[best], rows[best]
     exact = _score_while_worth(
-        estimates[best], depth, lambda start, stop: score(owners[start:stop], rows[start:stop])
+        estimates[best],
+        depth,
+        lambda start, stop: score(owners[start:stop], rows[start:stop]),
+        step=step,
     )
     owners, rows = owners[: len(exact)], rows[: len(exact)]
     return [Shortlist(rows[owners == n], exact[owners == n]) for n in range(len(parts))]
@@ -95,11 +99,11 @@ def _best(estimates: Scores, limit: int) -> Rows:
 
 
 def _score_while_worth(
-    estimates: Scores, depth: int, score: Callable[[int, int], Scores]
+    estimates: Scores, depth: int, score: Callable[[int, int], Scores], *, step: int
 ) -> Scores:
     """Score candidates, most promising first, as long as the next may be among the best."""
     scores = np.empty(0, dtype=np.float32)
-    stop = max(STEP, depth)
+    stop = max(step, depth)
     while True:
         stop = min(stop, len(estimates))
         scores = np.append(scores, score(len(scores), stop))
@@ -109,4 +113,4 @@ def _score_while_worth(
         least = np.partition(scores, stop - depth)[stop - depth]
         if estimates[stop] + distance.mean() + DEVIATIONS * distance.std() < least:
             return scores
-        stop += STEP
+        stop += step

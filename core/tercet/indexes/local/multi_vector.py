@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tercet.embeddings import MultiVectors
 from tercet.errors import IndexFormatError
 from tercet.indexes.local.cells import CellLists
-from tercet.indexes.local.late_interaction import CodedPart, search_cells
+from tercet.indexes.local.late_interaction import MOST, STEP, CodedPart, search_cells
 from tercet.indexes.local.mean_residuals import Block, MeanResiduals, mean_residuals
 from tercet.indexes.local.segments import Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist, best_of_all
@@ -42,7 +42,7 @@ class MultiVectorColumn:
                 "does not read: upgrade tercet"
             )
         self.codec = codec
-        self._device = segment.device
+        self.device = segment.device
         self.offsets: NDArray[np.int64] = segment.array(OFFSETS, OFFSETS_CODEC)
         self.arrays: Arrays = {array: segment.array(array, name) for array in codec.dtypes}
         self.cells: CellLists | None = None
@@ -121,12 +121,12 @@ class MultiVectorColumn:
 
     @cached_property
     def _on_device(self) -> DeviceTokens | None:
-        if self._device is None:
+        if self.device is None:
             return None
         if isinstance(self.codec, Residual):
             tokens = self.decode_tokens(np.arange(int(self.offsets[-1])))
-            return DeviceTokens(tokens, None, self._device)
-        return DeviceTokens(self.arrays[TOKENS], self.arrays.get(SCALES), self._device)
+            return DeviceTokens(tokens, None, self.device)
+        return DeviceTokens(self.arrays[TOKENS], self.arrays.get(SCALES), self.device)
 
     def _compare_all(self, queries: MultiVectors, depth: int, allowed: Allowed) -> list[Shortlist]:
         return best_of_all(self._maxsim(queries, self.offsets, None), depth, allowed)
@@ -172,4 +172,6 @@ def _search_group(
         for column, allowed in parts
         if column.cells is not None and column.residuals is not None
     ]
-    return search_cells(coded, query.vectors, depth, score)
+    # a device takes as long for all candidates as for a few
+    step = STEP if parts[0][0].device is None else MOST
+    return search_cells(coded, query.vectors, depth, score, step=step)

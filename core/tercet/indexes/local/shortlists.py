@@ -12,6 +12,9 @@ from tercet.indexes.ties import NEAR
 GROUPS = 16
 """Groups for each score that is looked for, of which only the best one counts."""
 
+MARGIN = 2 * NEAR
+"""Scores this far below the last of a shortlist may tie with it, relative to the largest."""
+
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
 Allowed = NDArray[np.bool_] | None
@@ -72,7 +75,7 @@ def best_places(scores: Scores, depth: int) -> Rows:
         return np.arange(len(scores))
     kept = scores[scores >= at_most_kth(scores, depth)]
     least = np.partition(kept, len(kept) - depth)[len(kept) - depth]
-    margin = np.float32(2 * NEAR * float(np.abs(scores).max()))
+    margin = np.float32(MARGIN * float(np.abs(scores).max()))
     return np.flatnonzero(scores >= least - margin)
 
 
