@@ -19,8 +19,14 @@ def ragged_rows(
     Returns:
         The items' positions, row after row, [items]; their own offsets, [M + 1].
     """
-    starts = offsets[rows]
-    lengths = offsets[rows + 1] - starts
+    return ragged_items(offsets[rows], offsets[rows + 1])
+
+
+def ragged_items(
+    starts: NDArray[np.int64], stops: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same of rows that own the items from their start to their stop, [M] each."""
+    lengths = stops - starts
     ends = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     items = np.arange(int(ends[-1]), dtype=np.int64) + np.repeat(starts - ends[:-1], lengths)
     return items, ends

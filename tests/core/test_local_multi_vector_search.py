@@ -15,12 +15,13 @@ from tercet.indexes import codebooks
 from tercet.indexes.base import Index
 from tercet.indexes.clusters import nearest_cells
 from tercet.indexes.codebooks import Codebook, Probes
-from tercet.indexes.local import compaction, late_interaction, multi_vector, training
+from tercet.indexes.local import compaction, late_interaction, training
 from tercet.indexes.local.cells import cell_columns, codebook_key
 from tercet.indexes.local.segments import Column, open_segment, write_segment
 from tercet.indexes.local.tokens import CELLS, Int8, Residual, codec_for, codec_named
 from tercet.indexes.pooling import pooled
 from tercet.indexes.storage import Storage
+from tercet.scoring import multi_vector as scoring
 from tercet.scoring.threads import Buffer
 
 DIM = 16
@@ -122,16 +123,14 @@ def test_a_large_collection_is_searched_by_cells_and_finds_the_same(
     )
 
 
-def test_bytes_compared_in_integers_and_as_floats_find_the_same(
-    index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kernels_and_numpy_find_the_same(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = asked(vectors(6, 3))
     for exact in (False, True):
         found = index.search(queries, k=5, plan="multi_vector", exact=exact)
         with monkeypatch.context() as patch:
-            patch.setattr(multi_vector, "in_integers", lambda dim: dim == 0)
-            floats = index.search(queries, k=5, plan="multi_vector", exact=exact)
-        for own, other in zip(found, floats, strict=True):
+            patch.setattr(scoring, "can_compare", lambda numbers: numbers is None)
+            plain = index.search(queries, k=5, plan="multi_vector", exact=exact)
+        for own, other in zip(found, plain, strict=True):
             assert [hit.document.id for hit in own] == [hit.document.id for hit in other]
             np.testing.assert_allclose(
                 [hit.score for hit in own], [hit.score for hit in other], rtol=1e-4

@@ -2,7 +2,6 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from tercet.embeddings import MultiVectors, SparseVectors
 from tercet.scoring import multi_vector, threads
 from tercet.scoring.dense import inner_product
 from tercet.scoring.mmr import maximal_marginal_relevance
-from tercet.scoring.multi_vector import maxsim
+from tercet.scoring.multi_vector import maxsim, maxsim_loaded, maxsim_stored
 from tercet.scoring.products import products
 from tercet.scoring.sparse import lexical_match
 
@@ -114,14 +113,32 @@ def test_maxsim_equals_its_definition(lengths: list[int], query_tokens: int, dim
     )
 
 
+@pytest.fixture(params=["kernels", "numpy"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "numpy":
+        monkeypatch.setattr(multi_vector, "can_compare", lambda numbers: numbers is None)
+
+
+@pytest.mark.usefixtures("way")
 def test_blocks_and_giant_documents_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = replace(multi_vector.AT_HAND, block_bytes=1, query_rows=2)
-    monkeypatch.setattr(multi_vector, "AT_HAND", small)
     monkeypatch.setattr(multi_vector, "LEAST_TOKENS", 8)
+    monkeypatch.setattr(multi_vector, "DECODED_BYTES", 1)
     rng = np.random.default_rng(1)
-    query = rng.standard_normal((5, 4), dtype=np.float32)
+    queries = random_multi(rng, [5, 1], 4)
     documents = random_multi(rng, [3, 3, 3, 50, 1, 8, 9, 2], 4)
-    np.testing.assert_allclose(maxsim(query, documents), brute_maxsim(query, documents), rtol=1e-5)
+    vectors, offsets = documents.vectors, documents.offsets
+    expected = [brute_maxsim(queries[n], documents) for n in range(2)]
+    loaded = maxsim_loaded(queries, lambda start, stop: vectors[start:stop], offsets)
+    np.testing.assert_allclose(loaded, expected, rtol=1e-5, atol=1e-6)
+    stored = maxsim_stored(queries, vectors, None, offsets[:-1], offsets[1:])
+    np.testing.assert_allclose(stored, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("way")
+def test_a_document_without_tokens_comes_last() -> None:
+    ones, ends = np.ones((2, 3), np.float32), np.asarray([0, 0, 1, 2, 2])
+    found = maxsim_stored(multi(ones), ones, None, ends[:-1], ends[1:])
+    assert found.tolist() == [[-np.inf, 6, 6, -np.inf]]
 
 
 def test_maxsim_refuses_a_query_of_another_shape() -> None:

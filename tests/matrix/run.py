@@ -36,7 +36,8 @@ TESTS = (
     "tests/core/test_encoder.py",
     "tests/core/test_encoding_backbone.py",
     "tests/core/test_encoding_int8.py",
-    "tests/core/test_scoring_codes.py",
+    "tests/core/test_scoring.py",
+    "tests/kernels",
 )
 
 

@@ -1,89 +1,35 @@
 """Late interaction: how token vectors are compared.
 
-Documents are never padded. Work goes in blocks of whole documents whose token vectors fit a small
-budget, so that similarities stay in the cache and never grow to [Q, all tokens].
+Documents are never padded, similarities never written down where kernels run, and tokens are read
+as they are stored.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors, Reduction
-from tercet.scoring.codes import Codes, Digits
-from tercet.scoring.products import Multiply, products, tiled_products
-from tercet.scoring.threads import Buffer, in_parallel, in_turn, thread_count
+from tercet.kernels.late_interaction import Best, best_products, can_compare
+from tercet.ragged import ragged_items
+from tercet.scoring.products import products
+from tercet.scoring.threads import in_parallel, thread_count
 
-LEAST_TOKENS = 512
-"""Document tokens of a block, however long the vectors."""
+LEAST_TOKENS, MOST_TOKENS = 1 << 12, 1 << 16
+"""Document tokens of a piece of work: so few that a scan can be interrupted, and enough to pay."""
+
+DECODED_BYTES = 1 << 20
+"""Of token vectors that are decoded at once, and stay in the caches meanwhile."""
 
 Vectors = NDArray[np.float32]
+Places = NDArray[np.int64]
 
 Load = Callable[[int, int], Vectors]
 """Gives the token vectors from one position to another, [tokens, E]; each thread of its own."""
 
-LoadCodes = Callable[[int, int], Codes]
-"""The same as they are stored."""
 
-Block = TypeVar("Block")
-
-Best = Callable[[Block, NDArray[np.int64]], Vectors]
-"""Tokens of documents, and where each document starts, [d], to the best products, [Q, d]."""
-
-
-_similarity = Buffer()  # fresh memory costs as much as the product itself
-
-
-def _by_products(multiply: Multiply) -> Callable[[Vectors], Best[Vectors]]:
-    """Compare query tokens, [Q, E], with blocks of token vectors, [tokens, E]."""
-
-    def prepare(queries: Vectors) -> Best[Vectors]:
-        def best(documents: Vectors, starts: NDArray[np.int64]) -> Vectors:
-            out = _similarity.take((len(queries), len(documents)))
-            similarity = multiply(queries, documents, out=out)
-            found: Vectors = np.maximum.reduceat(similarity, starts, axis=1)
-            return found
-
-        return best
-
-    return prepare
-
-
-@dataclass(frozen=True, slots=True)
-class _Way(Generic[Block]):
-    """How blocks are compared.
-
-    Attributes:
-        prepare: Query tokens to what finds their best products.
-        spread: Does the work of each run of documents.
-        block_bytes: Float32 token vectors of a block.
-        query_rows: Query tokens of a block, whose similarities stay in the caches too.
-    """
-
-    prepare: Callable[[Vectors], Best[Block]]
-    spread: Callable[[Callable[[tuple[int, int]], None], Sequence[tuple[int, int]]], None]
-    block_bytes: int
-    query_rows: int
-
-
-AT_HAND = _Way(_by_products(products), in_turn, 1 << 25, 32)
-"""Few large products, for documents in memory: fastest where the machine is free."""
-
-IN_TURN = _Way(_by_products(products), in_turn, 1 << 21, 128)
-"""The same of documents that are loaded, and stay in the caches meanwhile."""
-
-IN_PARALLEL = _Way(_by_products(tiled_products), in_parallel, 1 << 20, 32)
-"""Many small ones on threads of ours, for scans: fast on a busy machine too."""
-
-IN_INTEGERS: _Way[Codes] = _Way(lambda queries: Digits(queries).best, in_turn, 1 << 20, 32)
-"""Of vectors that are stored as int8."""
-
-
-def maxsim(
-    query: NDArray[np.float32], documents: MultiVectors, *, reduction: Reduction = "sum"
-) -> NDArray[np.float32]:
+def maxsim(query: Vectors, documents: MultiVectors, *, reduction: Reduction = "sum") -> Vectors:
     """Score documents against one query by late interaction.
 
     Each query token takes its most similar document token; the maxima are summed:
@@ -103,18 +49,45 @@ def maxsim(
     if query.ndim != 2 or query.shape[1] != documents.dim or not len(query):
         raise ValueError(f"token vectors of a query are [Q, {documents.dim}], not {query.shape}")
     alone = MultiVectors(query, np.asarray([0, len(query)], dtype=np.int64))
-    scores: NDArray[np.float32] = _sums(
-        alone, lambda start, stop: documents.vectors[start:stop], documents.offsets, way=AT_HAND
-    )[0]  # [1, N] -> [N]
+    starts, stops = documents.offsets[:-1], documents.offsets[1:]
+    scores: Vectors = maxsim_stored(alone, documents.vectors, None, starts, stops)[0]  # -> [N]
     if reduction == "mean":
         scores /= len(query)
     return scores
 
 
-def maxsim_loaded(
-    queries: MultiVectors, load: Load, offsets: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Score documents whose token vectors are loaded block by block, once for all queries.
+def maxsim_stored(
+    queries: MultiVectors,
+    numbers: NDArray[Any],
+    scales: Vectors | None,
+    starts: Places,
+    stops: Places,
+) -> Vectors:
+    """Score documents whose token vectors are numbers in memory, or in a mapped file.
+
+    Args:
+        queries: Token vectors of M queries.
+        numbers: Of all tokens: float32, float16 or int8, [tokens, E].
+        scales: What each token is multiplied with, [tokens]; None leaves it.
+        starts: The first token of each document, [N].
+        stops: The token behind its last one, [N].
+
+    Returns:
+        Sums over query tokens, [M, N].
+    """
+    best = _best_products(queries.vectors, numbers)
+
+    def of_run(first: int, last: int) -> Vectors:
+        return best(numbers, scales, starts[first:last], stops[first:last])
+
+    ends = np.concatenate(([0], np.cumsum(stops - starts)))
+    share = int(ends[-1]) // (2 * thread_count())
+
+    return _sums(queries, of_run, ends, tokens=min(max(share, LEAST_TOKENS), MOST_TOKENS))
+
+
+def maxsim_loaded(queries: MultiVectors, load: Load, offsets: Places) -> Vectors:
+    """Score documents whose token vectors are decoded block by block, once for all queries.
 
     Args:
         queries: Token vectors of M queries.
@@ -124,49 +97,60 @@ def maxsim_loaded(
     Returns:
         Sums over query tokens, [M, N].
     """
-    return _sums(queries, load, offsets, way=IN_PARALLEL if thread_count() > 1 else IN_TURN)
+    best = _best_products(queries.vectors, np.empty((0, queries.dim), dtype=np.float32))
+    budget = max(LEAST_TOKENS, DECODED_BYTES // (4 * max(queries.dim, 1)))  # 4 bytes a float32
 
+    def of_run(first: int, last: int) -> Vectors:
+        found = np.full((last - first, len(queries.vectors)), -np.inf, dtype=np.float32)
+        for start in range(int(offsets[first]), int(offsets[last]), budget):  # one, but for giants
+            block = load(start, min(start + budget, int(offsets[last])))
+            ends = np.clip(offsets[first : last + 1] - start, 0, len(block))
+            np.maximum(found, best(block, None, ends[:-1], ends[1:]), out=found)
+        return found
 
-def maxsim_coded(
-    queries: MultiVectors, load: LoadCodes, offsets: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """The same of tokens that are stored as int8, where `codes.in_integers` says that it pays."""
-    return _sums(queries, load, offsets, way=IN_INTEGERS)
+    return _sums(queries, of_run, offsets, tokens=budget)
 
 
 def _sums(
-    queries: MultiVectors,
-    load: Callable[[int, int], Block],
-    offsets: NDArray[np.int64],
-    *,
-    way: _Way[Block],
-) -> NDArray[np.float32]:
-    scores = np.zeros((len(queries), len(offsets) - 1), dtype=np.float32)
-    if queries.dim == 0 or not len(queries.vectors):
-        return scores
-    budget = max(LEAST_TOKENS, way.block_bytes // (4 * queries.dim))  # 4 bytes a float32
-
-    groups = [
-        (slice(row, row + way.query_rows), way.prepare(queries.vectors[row : row + way.query_rows]))
-        for row in range(0, len(queries.vectors), way.query_rows)
-    ]
+    queries: MultiVectors, of_run: Callable[[int, int], Vectors], ends: Places, *, tokens: int
+) -> Vectors:
+    """Add up the best products, [documents, Q], of runs of documents of so many tokens."""
+    scores = np.zeros((len(queries), len(ends) - 1), dtype=np.float32)
 
     def score_run(run: tuple[int, int]) -> None:
         first, last = run
-        best = np.full((len(queries.vectors), last - first), -np.inf, dtype=np.float32)
-        stop = int(offsets[last])
-        for start in range(int(offsets[first]), stop, budget):  # one step, but for giants
-            block = load(start, min(start + budget, stop))
-            starts = np.maximum(offsets[first:last] - start, 0)
-            for rows, best_of in groups:
-                np.maximum(best[rows], best_of(block, starts), out=best[rows])
-        scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=0)  # -> [M, n]
+        best = of_run(first, last)
+        scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=1).T
 
-    way.spread(score_run, list(runs(offsets, budget)))
+    if queries.dim and len(queries.vectors):
+        in_parallel(score_run, list(runs(ends, tokens)))
     return scores
 
 
-def runs(offsets: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:
+def _best_products(queries: Vectors, numbers: NDArray[Any]) -> Best:
+    return best_products(queries) if can_compare(numbers) else _by_numpy(queries)
+
+
+def _by_numpy(queries: Vectors) -> Best:
+    """The same without kernels."""
+
+    def best(
+        numbers: NDArray[Any], scales: Vectors | None, starts: Places, stops: Places
+    ) -> Vectors:
+        found = np.full((len(starts), len(queries)), -np.inf, dtype=np.float32)
+        some = np.flatnonzero(stops > starts)
+        if len(some):
+            tokens, offsets = ragged_items(starts[some], stops[some])
+            own = numbers[tokens].astype(np.float32)
+            vectors = own if scales is None else own * scales[tokens, None]
+            similarity = products(queries, vectors)  # [Q, tokens]
+            found[some] = np.maximum.reduceat(similarity, offsets[:-1], axis=1).T
+        return found
+
+    return best
+
+
+def runs(offsets: Places, budget: int) -> Iterator[tuple[int, int]]:
     """Cut documents into runs [first, last) within the budget; a giant is a run of its own."""
     first, count = 0, len(offsets) - 1
     while first < count:

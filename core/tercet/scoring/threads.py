@@ -33,7 +33,8 @@ def in_parallel(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
     """
     count = min(thread_count(), len(pieces))
     if count <= 1:
-        in_turn(work, pieces)
+        for piece in pieces:
+            work(piece)
         return
 
     def share(first: int) -> None:
@@ -44,12 +45,6 @@ def in_parallel(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
     share(0)
     for other in others:
         other.result()
-
-
-def in_turn(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
-    """Do every piece of work on the calling thread."""
-    for piece in pieces:
-        work(piece)
 
 
 @cache

@@ -14,11 +14,10 @@ from tercet.indexes.local.late_interaction import MOST, STEP, CodedPart, search_
 from tercet.indexes.local.mean_residuals import Block, MeanResiduals, mean_residuals
 from tercet.indexes.local.segments import Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist, best_of_all
-from tercet.indexes.local.tokens import CELLS, SCALES, TOKENS, Arrays, Int8, Residual, codec_named
+from tercet.indexes.local.tokens import CELLS, SCALES, TOKENS, Arrays, Residual, codec_named
 from tercet.ragged import ragged_rows
-from tercet.scoring.codes import Codes, in_integers
 from tercet.scoring.devices import DeviceTokens
-from tercet.scoring.multi_vector import maxsim_coded, maxsim_loaded
+from tercet.scoring.multi_vector import maxsim_loaded, maxsim_stored
 from tercet.scoring.threads import Buffer
 
 BLOCK_ROWS = 256
@@ -101,8 +100,18 @@ class MultiVectorColumn:
 
     def score(self, queries: MultiVectors, rows: Rows) -> Scores:
         """Scores of some rows, summed over query tokens, [M, R]."""
-        tokens, offsets = ragged_rows(self.offsets, rows)
-        return self._maxsim(queries, offsets, tokens)
+        if self._on_device is not None:
+            tokens, offsets = ragged_rows(self.offsets, rows)
+            return self._on_device.maxsim(queries, offsets, tokens)
+        if isinstance(self.codec, Residual):
+            tokens, offsets = ragged_rows(self.offsets, rows)
+
+            def load(start: int, stop: int) -> NDArray[np.float32]:
+                return self.decode_tokens(tokens[start:stop])
+
+            return maxsim_loaded(queries, load, offsets)
+        numbers, scales = self.arrays[TOKENS], self.arrays.get(SCALES)
+        return maxsim_stored(queries, numbers, scales, self.offsets[rows], self.offsets[rows + 1])
 
     def decode(self, rows: Rows) -> MultiVectors:
         """The token vectors of some rows."""
@@ -129,30 +138,11 @@ class MultiVectorColumn:
         return DeviceTokens(self.arrays[TOKENS], self.arrays.get(SCALES), self.device)
 
     def _compare_all(self, queries: MultiVectors, depth: int, allowed: Allowed) -> list[Shortlist]:
-        return best_of_all(self._maxsim(queries, self.offsets, None), depth, allowed)
-
-    def _maxsim(
-        self, queries: MultiVectors, offsets: NDArray[np.int64], tokens: NDArray[np.int64] | None
-    ) -> Scores:
-        """Sums over query tokens, [M, N], of documents whose tokens these are; None means all."""
         if self._on_device is not None:
-            return self._on_device.maxsim(queries, offsets, tokens)
-        buffer = Buffer()
-
-        def stored(start: int, stop: int) -> Arrays:
-            chosen = slice(start, stop) if tokens is None else tokens[start:stop]
-            return {name: array[chosen] for name, array in self.arrays.items()}
-
-        def load(start: int, stop: int) -> NDArray[np.float32]:
-            return self.codec.decode(stored(start, stop), buffer)
-
-        def load_codes(start: int, stop: int) -> Codes:
-            arrays = stored(start, stop)
-            return arrays[TOKENS], arrays[SCALES]
-
-        if isinstance(self.codec, Int8) and in_integers(queries.dim):
-            return maxsim_coded(queries, load_codes, offsets)
-        return maxsim_loaded(queries, load, offsets)
+            scores = self._on_device.maxsim(queries, self.offsets)
+        else:
+            scores = self.score(queries, np.arange(len(self.offsets) - 1))
+        return best_of_all(scores, depth, allowed)
 
 
 def _search_group(
