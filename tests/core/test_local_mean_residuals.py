@@ -162,7 +162,8 @@ def test_candidates_are_compared_as_long_as_the_next_may_be_among_the_best() -> 
 
     def within(error: float) -> int:
         errors = np.where(np.arange(400) % 2, error, -error).astype(np.float32)
-        return len(_score_while_worth(estimates, 10, lambda a, b: (estimates + errors)[a:b]))
+        found = estimates + errors
+        return len(_score_while_worth(estimates, 10, lambda a, b: found[a:b], step=32))
 
     assert within(0.5) == 32
     assert 64 <= within(8) < 400

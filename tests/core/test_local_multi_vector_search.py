@@ -107,8 +107,8 @@ def test_a_large_collection_is_searched_by_cells_and_finds_the_same(
     scored: list[int] = []
     original = late_interaction._score_while_worth
 
-    def counted(*given: object) -> np.ndarray:
-        found = original(*given)  # type: ignore[arg-type]
+    def counted(*given: object, step: int) -> np.ndarray:
+        found = original(*given, step=step)  # type: ignore[arg-type]
         scored.append(len(found))
         return found
 
