@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tercet.embeddings import MultiVectors, SparseVectors
-from tercet.scoring import multi_vector, threads
-from tercet.scoring.dense import inner_product
+from tercet.scoring import dense, multi_vector, threads
+from tercet.scoring.dense import inner_product, inner_product_stored
 from tercet.scoring.mmr import maximal_marginal_relevance
 from tercet.scoring.multi_vector import maxsim, maxsim_loaded, maxsim_stored
 from tercet.scoring.products import products
@@ -42,14 +42,22 @@ def test_the_inner_product_of_unit_vectors_is_their_cosine() -> None:
     np.testing.assert_allclose(inner_product(queries, documents), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize(("queries", "count", "dim"), [(1, 9_000, 24), (40, 5_000, 16), (3, 2, 4)])
-def test_the_inner_product_is_the_same_in_blocks_and_tiles(
-    queries: int, count: int, dim: int
+def test_the_inner_product_is_the_same_in_pieces_with_kernels_or_without(
+    queries: int, count: int, dim: int, *, kernels: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not kernels:
+        monkeypatch.setattr(dense, "can_read", lambda numbers: numbers is None)
     rng = np.random.default_rng(0)
     left = rng.standard_normal((queries, dim), dtype=np.float32)
     right = rng.standard_normal((count, dim), dtype=np.float32)
     np.testing.assert_allclose(inner_product(left, right), left @ right.T, atol=1e-5)
+    bytes_, scales = np.rint(right * 30).astype(np.int8), rng.random(count, dtype=np.float32)
+    rows = rng.permutation(count)[:4500]
+    found = inner_product_stored(left, bytes_, scales, rows)
+    expected = left @ (bytes_[rows] * scales[rows, None]).T
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_nothing_scores_as_nothing() -> None:

@@ -11,9 +11,8 @@ from tercet.indexes.local.dense_codes import DenseCodes, build_codes, open_codes
 from tercet.indexes.local.dense_rows import DenseRows, dense_columns
 from tercet.indexes.local.segments import Column, Segment
 from tercet.indexes.local.shortlists import MARGIN, Allowed, Rows, Shortlist, best_of_all
-from tercet.scoring.dense import inner_product, inner_product_loaded
+from tercet.scoring.dense import inner_product_stored
 from tercet.scoring.devices import DeviceVectors
-from tercet.scoring.threads import Buffer
 
 BLOCK_ROWS = 16_384
 """Rows that a copy handles at once."""
@@ -64,7 +63,7 @@ class DenseColumn:
         """Scores of some rows, [M, R]."""
         if self._on_device is not None:
             return self._on_device.products(queries, rows)
-        return inner_product(queries, self._vectors.take(rows))
+        return inner_product_stored(queries, *self._vectors.stored, rows)
 
     def decode(self, rows: Rows) -> Vectors:
         """The vectors of some rows, [R, E]."""
@@ -115,12 +114,7 @@ class DenseColumn:
         if self._on_device is not None:
             found = self._on_device.best(queries, depth, allowed, near=MARGIN)
             return [Shortlist(rows, scores).cut(depth) for rows, scores in found]
-        buffer = Buffer()
-
-        def load(start: int, stop: int) -> Vectors:
-            return self._vectors.take(slice(start, stop), buffer)
-
-        scores = inner_product_loaded(queries, load, len(self._vectors))
+        scores = self.score(queries, np.arange(len(self._vectors)))
         return best_of_all(scores, depth, allowed)
 
 

@@ -49,13 +49,11 @@ class DenseRows:
         """What is stored, [N, E], and what each row is multiplied with, [N], if anything."""
         return self._arrays[TOKENS], self._arrays.get(SCALES)
 
-    def take(self, rows: Rows | slice, buffer: Buffer | None = None) -> Vectors:
-        """Some vectors, [R, E]; good until the buffer is used again."""
-        if self._codec is None:
-            plain: Vectors = self._arrays[TOKENS][rows]
-            return plain
+    def take(self, rows: Rows) -> Vectors:
+        """Some vectors, [R, E]."""
         some = {name: array[rows] for name, array in self._arrays.items()}
-        return self._codec.decode(some, buffer or Buffer())
+        plain: Vectors = some[TOKENS]
+        return plain if self._codec is None else self._codec.decode(some, Buffer())
 
 
 def dense_columns(codec: str, blocks: Blocks, rows: int, dim: int) -> dict[str, Column]:
