@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from tercet.embeddings import MultiVectors
-from tercet.scoring.codes import Codes, in_integers
-from tercet.scoring.multi_vector import maxsim, maxsim_coded
+from tercet.scoring.multi_vector import maxsim, maxsim_stored
+
+Codes = tuple[np.ndarray, np.ndarray]
 
 QUERY_TOKENS = 32
 SHAPES = {
@@ -50,10 +51,10 @@ def as_bytes(vectors: np.ndarray) -> Codes:
 
 
 def stored(query: np.ndarray, codes: Codes, offsets: np.ndarray) -> np.ndarray:
-    """Stored tokens, never decoded."""
+    """Tokens as they are stored."""
     queries = MultiVectors(query, np.asarray([0, len(query)]))
-    numbers, scales = codes
-    return maxsim_coded(queries, lambda a, b: (numbers[a:b], scales[a:b]), offsets)[0]
+    scores: np.ndarray = maxsim_stored(queries, *codes, offsets[:-1], offsets[1:])[0]
+    return scores
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -86,9 +87,8 @@ def main() -> None:
             "FlagEmbedding's loop": partial(one_by_one, query, separate),
             "numpy": partial(by_numpy, query, documents),
         }
-        if in_integers(dim):
-            codes = as_bytes(vectors)
-            systems["tercet, as stored"] = partial(stored, query, codes, documents.offsets)
+        codes = as_bytes(vectors)
+        systems["tercet, int8 as stored"] = partial(stored, query, codes, documents.offsets)
         times: dict[str, list[float]] = {system: [] for system in systems}
         for _ in range(chosen.rounds):
             for system, work in systems.items():

@@ -7,7 +7,10 @@ from llvmlite import ir
 
 FLOAT, HALF, BYTE, INT = ir.FloatType(), ir.HalfType(), ir.IntType(8), ir.IntType(64)
 LANE_INT = ir.IntType(32)
-FLOATS, INTS = FLOAT.as_pointer(), INT.as_pointer()
+FLOATS, INTS, LANE_INTS = FLOAT.as_pointer(), INT.as_pointer(), LANE_INT.as_pointer()
+
+BYTE_PRODUCTS = "vpdpbusd $2, $1, $0"
+"""Named as the processor does: LLVM's own name for it takes other types in other releases."""
 
 Value = Any
 """Of llvmlite, which has no types."""
@@ -22,6 +25,7 @@ class Kernel:
         arguments: Pointers and counts, in the order in which they were asked for.
         counts: Which arguments are counts.
         lanes: Floats of a vector.
+        vector: The type of one.
         code: Instructions are appended by it; its own methods may be used too.
     """
 
@@ -40,7 +44,7 @@ class Kernel:
         self._function = ir.Function(self.module, kind, name)
         self.arguments: list[Value] = list(self._function.args)
         self.code = ir.IRBuilder(self._function.append_basic_block("entry"))
-        self._vector = ir.VectorType(FLOAT, lanes)
+        self.vector = ir.VectorType(FLOAT, lanes)
 
     def finish(self) -> "Kernel":
         """End the function."""
@@ -53,7 +57,7 @@ class Kernel:
 
     def floats(self, number: float) -> Value:
         """A vector of one number."""
-        return ir.Constant(self._vector, [number] * self.lanes)
+        return ir.Constant(self.vector, [number] * self.lanes)
 
     def loop(
         self,
@@ -104,31 +108,42 @@ class Kernel:
             found = self.code.add(found, INT(place) if isinstance(place, int) else place)
         return self.code.gep(pointer, [found])
 
-    def load(self, address: Value) -> Value:
+    def load(self, address: Value, lanes: int | None = None) -> Value:
         """The vector of numbers that begins at an address; they need not be aligned."""
-        kind = ir.VectorType(address.type.pointee, self.lanes)
+        kind = ir.VectorType(address.type.pointee, lanes or self.lanes)
         found = self.code.load(self.code.bitcast(address, kind.as_pointer()))
         found.align = 1
         return found
 
     def store(self, vector: Value, address: Value) -> None:
         """Write a vector to an address."""
-        kind = ir.VectorType(address.type.pointee, self.lanes)
-        self.code.store(vector, self.code.bitcast(address, kind.as_pointer())).align = 1
+        here = self.code.bitcast(address, vector.type.as_pointer())
+        self.code.store(vector, here).align = 1
 
     def splat(self, number: Value) -> Value:
-        """A vector of one float."""
-        undefined = ir.Constant(self._vector, ir.Undefined)
+        """A vector of one number."""
+        undefined = ir.Constant(ir.VectorType(number.type, self.lanes), ir.Undefined)
         first = self.code.insert_element(undefined, number, LANE_INT(0))
         zeros = ir.Constant(ir.VectorType(LANE_INT, self.lanes), [0] * self.lanes)
         return self.code.shuffle_vector(first, undefined, zeros)
 
-    def space(self, floats: int) -> Value:
-        """Memory for some floats, on the stack, good until the function ends."""
+    def space(self, numbers: int, kind: Any = FLOAT) -> Value:
+        """Memory for some numbers, on the stack, good until the function ends."""
         with self.code.goto_entry_block():
-            found = self.code.alloca(FLOAT, size=floats)
+            found = self.code.alloca(kind, size=numbers)
         found.align = 64
         return found
+
+    def byte_products(self, left: Value, right: Value, added: Value) -> Value:
+        """The sum of four products of bytes and a number, lane by lane, as x86's VNNI makes it.
+
+        Args:
+            left: Four unsigned bytes a lane.
+            right: Four signed ones.
+            added: A number of 32 bits a lane.
+        """
+        kind = ir.FunctionType(added.type, [value.type for value in (left, right, added)])
+        return self.code.asm(kind, BYTE_PRODUCTS, "=v,v,v,0", [left, right, added], False)
 
     def fma(self, left: Value, right: Value, added: Value) -> Value:
         """The sum of a product and a number, rounded once."""
@@ -137,7 +152,7 @@ class Kernel:
     def as_floats(self, numbers: Value) -> Value:
         """Floats of what was loaded, one or a vector."""
         vector = isinstance(numbers.type, ir.VectorType)
-        kind, target = (numbers.type.element, self._vector) if vector else (numbers.type, FLOAT)
+        kind, target = (numbers.type.element, self.vector) if vector else (numbers.type, FLOAT)
         if kind == FLOAT:
             return numbers
         return (self.code.fpext if kind == HALF else self.code.sitofp)(numbers, target)

@@ -9,7 +9,7 @@ import os
 import platform
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, c_int64, c_void_p
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -30,10 +30,12 @@ class Machine:
     Attributes:
         lanes: Floats of a vector register.
         registers: How many there are.
+        bytes: Whether it sums products of bytes (VNNI).
     """
 
     lanes: int
     registers: int
+    bytes: bool = False
 
     def rows(self, vectors: int) -> int:
         """Rows of a tile so many vectors wide whose sums fit the registers.
@@ -45,6 +47,7 @@ class Machine:
 
 
 AVX512, AVX2, ARM = Machine(16, 32), Machine(8, 16), Machine(4, 32)
+VNNI = replace(AVX512, bytes=True)
 
 
 @cache
@@ -56,7 +59,7 @@ def machine() -> Machine | None:
         return ARM
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
-        return AVX512
+        return VNNI if features.get("avx512vnni") else AVX512
     return AVX2 if features.get("avx2") and features.get("fma") and features.get("f16c") else None
 
 
@@ -94,6 +97,7 @@ _ENGINES: list[Any] = []
 def _target() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),

@@ -5,22 +5,26 @@ stored, as float32, float16 or int8 with a scale each; a few tokens at a time be
 first cache.
 """
 
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tercet.kernels.building import BYTE, FLOAT, FLOATS, HALF, INT, INTS, Kernel, Value
-from tercet.kernels.compiling import Compiled, Machine, compiled, machine
-from tercet.kernels.tiles import heights, panels, tile
-
-KINDS: dict[str, Any] = {"<f4": FLOAT, "<f2": HALF, "|i1": BYTE}
-"""Numbers that tokens may be stored as, by numpy's name of their type."""
+from tercet.kernels.compiling import machine
+from tercet.kernels.late_interaction_loops import DIGIT, KINDS, Form, kernel
+from tercet.kernels.tiles import panels
 
 VECTORS = 2
 """Of a panel of query tokens."""
+
+LARGEST, OFFSET = 127, 128
+"""The largest digit; what bytes are counted from."""
+
+DIMENSIONS = range(4, 1025, 4)
+"""Of tokens that are multiplied as bytes."""
+
+Vectors = NDArray[np.float32]
 
 
 class Best(Protocol):
@@ -52,9 +56,12 @@ def best_products(queries: NDArray[np.float32]) -> Best:
     here = machine()
     if here is None:
         raise RuntimeError("kernels are off: `can_compare` tells")
-    count, dim = queries.shape
-    vectors = 1 if count <= here.lanes else VECTORS
-    columns = panels(queries, vectors * here.lanes)
+    width = here.lanes * (1 if len(queries) <= here.lanes else VECTORS)
+
+    @cache
+    def laid_out(kind: str) -> Floats | Digits:
+        whole = here.bytes and kind == "|i1" and Digits.can_hold(queries)
+        return (Digits if whole else Floats)(queries, width)
 
     def best(
         numbers: NDArray[Any],
@@ -64,141 +71,77 @@ def best_products(queries: NDArray[np.float32]) -> Best:
     ) -> NDArray[np.float32]:
         if len(starts) and not 0 <= starts.min() <= stops.max() <= len(numbers):
             raise ValueError(f"documents reach beyond the {len(numbers)} tokens")
-        found = np.empty((len(starts), columns.shape[0] * columns.shape[2]), dtype=np.float32)
+        asked = laid_out(numbers.dtype.str)
+        found = np.empty((len(starts), asked.groups * width), dtype=np.float32)
         starts, stops = (np.ascontiguousarray(ends, dtype=np.int64) for ends in (starts, stops))
         own = None if scales is None else np.ascontiguousarray(scales, dtype=np.float32)
-        run = kernel(Form(here, numbers.dtype.str, own is not None, vectors, dim))
-        run(
-            columns.ctypes.data, len(columns), numbers.ctypes.data,
+        form = Form(
+            here, numbers.dtype.str, own is not None, asked.whole, width // here.lanes,
+            queries.shape[1],
+        )  # fmt: skip
+        kernel(form)(
+            asked.panels.ctypes.data, asked.begin.ctypes.data, asked.groups, numbers.ctypes.data,
             numbers.strides[0] // numbers.itemsize, 0 if own is None else own.ctypes.data,
             starts.ctypes.data, stops.ctypes.data, len(starts), found.ctypes.data,
         )  # fmt: skip
-        return found[:, :count]
+        return asked.measured(found[:, : len(queries)])
 
     return best
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What machine code is made for.
+class Floats:
+    """Query tokens as they are, in panels.
 
     Attributes:
-        machine: The processor.
-        kind: Of the tokens' numbers.
-        scaled: Whether tokens have scales.
-        vectors: Of a panel of query tokens.
-        dim: Dimensions.
+        panels: [groups, E, width].
+        begin: Not needed.
+        groups: How many panels there are.
     """
 
-    machine: Machine
-    kind: str
-    scaled: bool
-    vectors: int
-    dim: int
+    whole = False
+    begin = np.empty(0, dtype=np.int32)
+
+    def __init__(self, queries: Vectors, width: int) -> None:
+        self.panels = panels(queries, width)
+        self.groups = len(self.panels)
+
+    def measured(self, products: Vectors) -> Vectors:
+        """Products with query tokens, [documents, Q], as they are."""
+        return products
 
 
-@cache
-def kernel(form: Form) -> Compiled:
-    """Machine code.
+class Digits:
+    """Query tokens as whole numbers of two digits, whose products with bytes are exact.
 
-    Its arguments: panels of query tokens and how many; tokens, numbers from one to the next, their
-    scales; where documents start and stop, and how many there are; the best products, [documents,
-    panels, width].
+    A digit has 7 bits: products of unit vectors are off by some 2e-6 at most.
+
+    Attributes:
+        panels: Of both digits, four dimensions in a lane, [groups, E / 4, 2 width, 4].
+        begin: What undoes that tokens are counted from -128, [groups, 2 width].
+        groups: How many panels there are.
+
+    Source: Ozaki et al. 2012, "Error-free transformations of matrix multiplication".
     """
-    numbers = KINDS[form.kind].as_pointer()
-    kinds = [FLOATS, INT, numbers, INT, FLOATS, INTS, INTS, INT, FLOATS]
-    own = Kernel("late_interaction", kinds, lanes=form.machine.lanes)
-    own.loop(own.count(0), own.arguments[7], _Documents(own, form).document)
-    return compiled(own.finish())
 
+    whole = True
 
-class _Documents:
-    """Writes what is done with a document."""
+    def __init__(self, queries: Vectors, width: int) -> None:
+        largest = np.abs(queries).max(axis=1, keepdims=True)
+        steps = np.where(largest > 0, largest / LARGEST, 1)
+        high = np.rint(queries / steps)
+        low = np.rint((queries / steps - high) * DIGIT)
+        self._steps = (steps[:, 0] / DIGIT).astype(np.float32)  # [Q], above 0
+        digits = np.stack([panels(digit.astype(np.float32), width) for digit in (high, low)], 2)
+        self.groups, dim = digits.shape[:2]  # [groups, E, 2, width]
+        fours = digits.astype(np.int8).reshape(self.groups, dim // 4, 4, 2 * width)
+        self.panels = np.ascontiguousarray(fours.transpose(0, 1, 3, 2))
+        self.begin = -OFFSET * digits.sum(axis=1).astype(np.int32)
 
-    def __init__(self, own: Kernel, form: Form) -> None:
-        self._own, self._dim, self._vectors = own, form.dim, form.vectors
-        self._rows = form.machine.rows(form.vectors)
-        self._width = form.vectors * own.lanes
-        self._queries, self._groups, self._tokens, self._stride, scales = own.arguments[:5]
-        self._starts, self._stops, _, self._found = own.arguments[5:]
-        self._scales = scales if form.scaled else None
-        plain = KINDS[form.kind] is FLOAT and not form.scaled
-        self._decoded = None if plain else own.space(self._rows * form.dim)
+    @staticmethod
+    def can_hold(queries: Vectors) -> bool:
+        """Whether dimensions come in fours, and so few that sums are whole in a float too."""
+        return queries.shape[1] in DIMENSIONS
 
-    def document(self, document: Value, _: list[Value]) -> list[Value]:
-        """The best products of one document."""
-        own = self._own
-        size = own.code.mul(self._groups, own.count(self._width))
-        found = own.at(self._found, own.code.mul(document, size))
-        least = own.floats(float("-inf"))
-
-        def forget(place: Value, _: list[Value]) -> list[Value]:
-            own.store(least, own.at(found, place))
-            return []
-
-        own.loop(own.count(0), size, forget, step=own.lanes)
-        place = own.code.load(own.at(self._starts, document))
-        stop = own.code.load(own.at(self._stops, document))
-        for rows in heights(self._rows):
-            place, _ = own.loop(place, stop, partial(self._tokens_of, rows, found), step=rows)
-        return []
-
-    def _tokens_of(self, rows: int, found: Value, token: Value, _: list[Value]) -> list[Value]:
-        """Compare some tokens with each panel."""
-        own = self._own
-        starts = [
-            own.at(self._tokens, own.code.mul(own.code.add(token, own.count(row)), self._stride))
-            for row in range(rows + 1)
-        ]
-        following = starts.pop()
-        if self._decoded is not None:
-            starts = self._floats(starts, token)
-
-        def ahead(dim: Value) -> None:
-            bytes_a_step = own.code.mul(dim, own.count(rows))
-            own.prefetch(own.at(following, bytes_a_step))
-
-        def panel(group: Value, _: list[Value]) -> list[Value]:
-            first = own.code.mul(group, own.count(self._dim * self._width))
-            columns = own.at(self._queries, first)
-            sums = tile(
-                own, starts, columns, own.count(self._dim), vectors=self._vectors, each=ahead
-            )
-            for vector in range(self._vectors):
-                place = own.code.mul(group, own.count(self._width))
-                here = own.at(found, place, vector * own.lanes)
-                best = own.load(here)
-                for row in sums:
-                    best = own.maximum(row[vector], best)
-                own.store(best, here)
-            return []
-
-        own.loop(own.count(0), self._groups, panel)
-        return []
-
-    def _floats(self, starts: list[Value], token: Value) -> list[Value]:
-        """Write some tokens as floats to where they are at hand."""
-        return [self._float_row(row, start, token) for row, start in enumerate(starts)]
-
-    def _float_row(self, row: int, start: Value, token: Value) -> Value:
-        own, whole = self._own, self._dim - self._dim % self._own.lanes
-        target = own.at(self._decoded, row * self._dim)
-        scale = None
-        if self._scales is not None:
-            scale = own.code.load(own.at(self._scales, token, row))
-
-        def some(place: Value, _: list[Value]) -> list[Value]:
-            numbers = own.as_floats(own.load(own.at(start, place)))
-            scaled = numbers if scale is None else own.code.fmul(numbers, own.splat(scale))
-            own.store(scaled, own.at(target, place))
-            return []
-
-        def one(place: Value, _: list[Value]) -> list[Value]:
-            number = own.as_floats(own.code.load(own.at(start, place)))
-            scaled = number if scale is None else own.code.fmul(number, scale)
-            own.code.store(scaled, own.at(target, place))
-            return []
-
-        place, _ = own.loop(own.count(0), own.count(whole), some, step=own.lanes)
-        own.loop(place, own.count(self._dim), one)
-        return target
+    def measured(self, products: Vectors) -> Vectors:
+        """Products with whole numbers, [documents, Q], as those with query tokens."""
+        return products * self._steps

@@ -26,6 +26,8 @@ def tile(
     *,
     vectors: int,
     each: Callable[[Value], None] | None = None,
+    begin: Sequence[Value] | None = None,
+    stride: int = 1,
 ) -> Sums:
     """Write the products of rows with the columns of a panel.
 
@@ -36,7 +38,12 @@ def tile(
         dims: How many dimensions there are.
         vectors: Of the panel's width.
         each: Writes what else is done at each dimension, such as a prefetch.
+        begin: What the sums of each row begin with; None is nothing. Where these are whole numbers,
+            four unsigned bytes of a row and four signed ones of a column make a dimension.
+        stride: Numbers from one dimension of a row to the next.
     """
+    first_sums = [kernel.floats(0.0)] * vectors if begin is None else list(begin)
+    add = kernel.fma if first_sums[0].type == kernel.vector else kernel.byte_products
 
     def step(dim: Value, sums: list[Value]) -> list[Value]:
         if each is not None:
@@ -45,16 +52,16 @@ def tile(
         columns = [
             kernel.load(kernel.at(panel, first, vector * kernel.lanes)) for vector in range(vectors)
         ]
+        there = kernel.code.mul(dim, kernel.count(stride))
         found = []
         for row in range(len(rows)):
-            number = kernel.splat(kernel.code.load(kernel.at(rows[row], dim)))
+            number = kernel.splat(kernel.code.load(kernel.at(rows[row], there)))
             for vector in range(vectors):
                 place = row * vectors + vector
-                found.append(kernel.fma(number, columns[vector], sums[place]))
+                found.append(add(number, columns[vector], sums[place]))
         return found
 
-    zeros = [kernel.floats(0.0)] * (len(rows) * vectors)
-    _, sums = kernel.loop(kernel.count(0), dims, step, carried=zeros)
+    _, sums = kernel.loop(kernel.count(0), dims, step, carried=first_sums * len(rows))
     return [sums[start : start + vectors] for start in range(0, len(sums), vectors)]
 
 
