@@ -15,7 +15,7 @@ from tercet.indexes import codebooks
 from tercet.indexes.base import Index
 from tercet.indexes.clusters import nearest_cells
 from tercet.indexes.codebooks import Codebook, Probes
-from tercet.indexes.local import compaction, late_interaction, training
+from tercet.indexes.local import cells, compaction, late_interaction, training
 from tercet.indexes.local.cells import cell_columns, codebook_key
 from tercet.indexes.local.segments import Column, open_segment, write_segment
 from tercet.indexes.local.tokens import CELLS, Int8, Residual, codec_for, codec_named
@@ -129,6 +129,7 @@ def test_kernels_and_numpy_find_the_same(index: Index, monkeypatch: pytest.Monke
         found = index.search(queries, k=5, plan="multi_vector", exact=exact)
         with monkeypatch.context() as patch:
             patch.setattr(scoring, "can_compare", lambda numbers: numbers is None)
+            patch.setattr(cells, "can_add_gains", lambda: False)
             plain = index.search(queries, k=5, plan="multi_vector", exact=exact)
         for own, other in zip(found, plain, strict=True):
             assert [hit.document.id for hit in own] == [hit.document.id for hit in other]

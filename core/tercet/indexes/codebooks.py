@@ -105,8 +105,9 @@ class Probes:
     """What a query looks up.
 
     Attributes:
-        cells: The nearest centroids of each query token, [Q, probes].
-        gains: By how much they beat the best centroid that is not among them, [Q, probes].
+        cells: The nearest centroids of each query token, the nearest first, [Q, probes].
+        gains: By how much they beat the best centroid that is not among them, descending,
+            [Q, probes].
     """
 
     cells: NDArray[np.int64]

@@ -75,6 +75,8 @@ def best_products(queries: NDArray[np.float32]) -> Best:
         found = np.empty((len(starts), asked.groups * width), dtype=np.float32)
         starts, stops = (np.ascontiguousarray(ends, dtype=np.int64) for ends in (starts, stops))
         own = None if scales is None else np.ascontiguousarray(scales, dtype=np.float32)
+        if own is not None and len(own) != len(numbers):
+            raise ValueError(f"{len(numbers)} tokens, but {len(own)} scales")
         form = Form(
             here, numbers.dtype.str, own is not None, asked.whole, width // here.lanes,
             queries.shape[1],

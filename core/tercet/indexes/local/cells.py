@@ -14,6 +14,7 @@ from tercet.indexes.local.inverted import Entries, invert
 from tercet.indexes.local.mean_residuals import MeanResiduals
 from tercet.indexes.local.segments import Column, Segment
 from tercet.indexes.local.shortlists import Rows, Scores
+from tercet.kernels.postings import added_gains, can_add_gains
 
 INDPTR, ROWS, OF_TOKENS = (f"multi_vector.{name}" for name in ("cell_indptr", "cell_rows", "cells"))
 CELLS_OF = "cells of codebook "
@@ -41,9 +42,11 @@ class CellLists:
         For each query token the best gain among its cells that the document has, summed over
         query tokens.
         """
+        starts, stops = self._indptr[probes.cells], self._indptr[probes.cells + 1]
+        if can_add_gains():
+            return added_gains(starts, stops, probes.gains, self._rows, count=self._count)
         total = np.zeros(self._count, dtype=np.float32)
         best = np.empty_like(total)
-        starts, stops = self._indptr[probes.cells], self._indptr[probes.cells + 1]
         for start, stop, gains in zip(starts, stops, probes.gains, strict=True):
             lists = [self._rows[a:b] for a, b in zip(start.tolist(), stop.tolist(), strict=True)]
             best.fill(0)
