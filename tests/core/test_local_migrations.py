@@ -51,6 +51,19 @@ def test_an_index_of_format_1_is_moved_on(path: Path, monkeypatch: pytest.Monkey
     assert columns(path, "segments")[-1] == "content"
 
 
+def test_a_layout_before_the_first_release_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    connection = sqlite3.connect(path / "catalog.sqlite")
+    with connection:
+        connection.execute("UPDATE meta SET value = '1' WHERE key = 'format'")
+        connection.execute("DELETE FROM meta WHERE key = 'storage'")
+    connection.close()
+    with pytest.raises(IndexFormatError, match=r"before the first release, .* index anew"):
+        Index.open(path)
+
+
 def step(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE documents ADD COLUMN colour TEXT")
 

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from tercet.indexes.local.segments import Column, Segment
 from tercet.indexes.local.shortlists import Scores
 from tercet.indexes.local.tokens import SCALES, TOKENS, Arrays, Int8
+from tercet.scoring.dense import inner_product_stored
 from tercet.scoring.threads import Buffer
 
 VECTORS, LENGTHS = (f"multi_vector.residual_{name}" for name in ("vectors", "scales"))
 RESIDUALS_OF = "int8, residuals of codebook "
 """How the codec starts; the codebook's key follows."""
-
-BLOCK_ROWS = 4096
-"""Documents that are read at once."""
 
 Vectors = NDArray[np.float32]
 Block = tuple[Vectors, NDArray[np.uint16], NDArray[np.int64]]
@@ -61,11 +59,8 @@ class MeanResiduals:
 
     def along(self, direction: Vectors) -> Scores:
         """Inner products with a vector, [N]."""
-        found = np.empty(len(self._scales), dtype=np.float32)
-        for start in range(0, len(found), BLOCK_ROWS):
-            block = self._vectors[start : start + BLOCK_ROWS].astype(np.float32)
-            np.matmul(block, direction, out=found[start : start + len(block)])
-        found *= self._scales
+        every = np.arange(len(self._scales))
+        found: Scores = inner_product_stored(direction[None], self._vectors, self._scales, every)[0]
         return found
 
 

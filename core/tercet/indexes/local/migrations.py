@@ -11,7 +11,16 @@ from tercet.indexes.local.catalog import FORMAT, read_format, set_format
 
 
 def _hold_small_segments(connection: sqlite3.Connection) -> None:
-    """Format 2: a small segment stands in its row."""
+    """Format 2: a small segment stands in its row.
+
+    Raises:
+        IndexFormatError: The catalogue is of a layout before format 1 was settled.
+    """
+    if not connection.execute("SELECT 1 FROM meta WHERE key = 'storage'").fetchone():
+        raise IndexFormatError(
+            "the index was written by a version before the first release, in a layout that is read "
+            "no more: index anew"
+        )
     connection.execute("ALTER TABLE segments ADD COLUMN content BLOB")
 
 
