@@ -47,7 +47,7 @@ def found(
 
 
 @DEVICES
-@pytest.mark.parametrize("tokens", ["int8", "float16", "4bit"])
+@pytest.mark.parametrize("tokens", ["int8", "float16", "4bit", "1bit"])
 def test_an_index_ranks_on_a_device_as_without_one(
     tmp_path: Path, device: str, tokens: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ float32 or float16 of its own; and it cannot move the 4-bit codes that bring can
 Nothing needs them there: a million rows of 384 are 1.5 GB, which a GPU reads in 1 or 2 ms.
 """
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -44,6 +45,23 @@ def check_device(device: str) -> str:
     return device
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Residuals:
+    """What bytes stand for that hold several numbers each, the distance of a row to its centroid.
+
+    Attributes:
+        table: The numbers of each byte, [256, numbers].
+        spread: What each dimension is multiplied with, [E].
+        centroids: [C, E].
+        cells: The centroid of each row, [rows].
+    """
+
+    table: Vectors
+    spread: Vectors
+    centroids: Vectors
+    cells: NDArray[np.uint16]
+
+
 class _Stored:
     """Rows on a device, decoded when they are looked at.
 
@@ -61,8 +79,37 @@ class _Stored:
 
     def take(self, chosen: Any) -> Any:
         """Float32 of some rows, [R, E]."""
-        numbers = self._numbers[chosen]
-        return numbers.float() if self._scales is None else numbers * self._scales[chosen, None]
+        values = self._values(chosen)
+        return values.float() if self._scales is None else values * self._scales[chosen, None]
+
+    def _values(self, chosen: Any) -> Any:
+        return self._numbers[chosen]
+
+
+class _StoredResiduals(_Stored):
+    """The same of bytes, [rows, bytes], that stand for residuals."""
+
+    def __init__(
+        self,
+        numbers: NDArray[np.uint8],
+        scales: Vectors | None,
+        residuals: Residuals,
+        device: str,
+    ) -> None:
+        super().__init__(numbers, scales, device)
+        self._table, self._spread, self._centroids = (
+            _moved(array, device)
+            for array in (residuals.table, residuals.spread, residuals.centroids)
+        )
+        self._cells = _moved(residuals.cells.astype(np.int32), device)  # what torch looks up by
+
+    def take(self, chosen: Any) -> Any:
+        """Float32 of some rows, [R, E]."""
+        return super().take(chosen) + self._centroids[self._cells[chosen]]
+
+    def _values(self, chosen: Any) -> Any:
+        numbers = self._table[super()._values(chosen).int()].flatten(1)  # [R, bytes * numbers]
+        return numbers[:, : len(self._spread)] * self._spread
 
 
 class DeviceVectors:
@@ -118,13 +165,24 @@ class DeviceTokens:
     """Token vectors on a device, as they are stored.
 
     Args:
-        tokens: One row a token, [tokens, E]: int8, float16 or float32.
+        tokens: One row a token, [tokens, E]: int8, float16 or float32; or bytes of residuals.
         scales: What each row is multiplied with, [tokens]; None leaves it.
         device: Where they go.
+        residuals: What bytes stand for.
     """
 
-    def __init__(self, tokens: NDArray[Any], scales: Vectors | None, device: str) -> None:
-        self._stored = _Stored(tokens, scales, device)
+    def __init__(
+        self,
+        tokens: NDArray[Any],
+        scales: Vectors | None,
+        device: str,
+        residuals: Residuals | None = None,
+    ) -> None:
+        self._stored = (
+            _Stored(tokens, scales, device)
+            if residuals is None
+            else _StoredResiduals(tokens, scales, residuals, device)
+        )
 
     def maxsim(self, queries: MultiVectors, offsets: Rows, tokens: Rows | None = None) -> Vectors:
         """Sums over query tokens of the best similarity in each document, [M, N].

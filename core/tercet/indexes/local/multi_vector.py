@@ -16,7 +16,7 @@ from tercet.indexes.local.segments import Segment
 from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist, best_of_all
 from tercet.indexes.local.tokens import CELLS, SCALES, TOKENS, Arrays, Residual, codec_named
 from tercet.ragged import ragged_rows
-from tercet.scoring.devices import DeviceTokens
+from tercet.scoring.devices import DeviceTokens, Residuals
 from tercet.scoring.multi_vector import maxsim_loaded, maxsim_stored
 from tercet.scoring.threads import Buffer
 
@@ -132,10 +132,12 @@ class MultiVectorColumn:
     def _on_device(self) -> DeviceTokens | None:
         if self.device is None:
             return None
+        residuals = None
         if isinstance(self.codec, Residual):
-            tokens = self.decode_tokens(np.arange(int(self.offsets[-1])))
-            return DeviceTokens(tokens, None, self.device)
-        return DeviceTokens(self.arrays[TOKENS], self.arrays.get(SCALES), self.device)
+            book = self.codec.codebook
+            cells = self.arrays[CELLS]
+            residuals = Residuals(self.codec.table(), book.spread, book.centroids, cells)
+        return DeviceTokens(self.arrays[TOKENS], self.arrays.get(SCALES), self.device, residuals)
 
     def _compare_all(self, queries: MultiVectors, depth: int, allowed: Allowed) -> list[Shortlist]:
         if self._on_device is not None:

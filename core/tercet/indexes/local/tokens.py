@@ -182,7 +182,7 @@ class Residual:
         """Arrays to token vectors; `CELLS` are those of the segment."""
         packed = arrays[TOKENS]
         dim = self.codebook.centroids.shape[1]
-        table = self._table()  # [256, numbers of a byte]
+        table = self.table()  # [256, numbers of a byte]
         values = buffer.take((len(packed), packed.shape[1] * table.shape[1]))
         np.take(table, packed.reshape(-1), axis=0, out=values.reshape(-1, table.shape[1]))
         values = values[:, :dim]
@@ -191,15 +191,7 @@ class Residual:
         np.add(values, self.codebook.centroids[arrays[CELLS]], out=values)
         return values
 
-    def _packed(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        each = 8 // self.bits
-        padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % each)))
-        packed = np.zeros((len(codes), padded.shape[1] // each), dtype=np.uint8)
-        for place in range(each):
-            packed |= padded[:, place::each] << np.uint8(place * self.bits)
-        return packed
-
-    def _table(self) -> Vectors:
+    def table(self) -> Vectors:
         """The numbers that each byte stands for."""
         positive = np.asarray(LEVELS[self.bits], dtype=np.float32)
         levels = np.concatenate((-positive[::-1], positive))
@@ -207,6 +199,14 @@ class Residual:
         codes = np.arange(256)[:, None] >> (np.arange(each) * self.bits) & ((1 << self.bits) - 1)
         table: Vectors = levels[codes]
         return table
+
+    def _packed(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        each = 8 // self.bits
+        padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % each)))
+        packed = np.zeros((len(codes), padded.shape[1] // each), dtype=np.uint8)
+        for place in range(each):
+            packed |= padded[:, place::each] << np.uint8(place * self.bits)
+        return packed
 
 
 def codec_named(name: str, codebook: Codebook | None) -> TokenCodec | None:
