@@ -121,14 +121,14 @@ def test_dense_vectors_are_compared_on_a_device_as_they_are_stored(
 ) -> None:
     monkeypatch.setattr(devices, "AT_ONCE", 100 * DIM)
     storage = Storage(dense=dense)  # type: ignore[arg-type]
-    passing = {"n": {"$lt": 130}}
+    filters: list[Filter | None] = [None, {"n": {"$lt": 130}}, {"n": {"$lt": 20}}]
     with LocalIndex.open(tmp_path / "index", spec=SPEC, storage=storage) as index:
         assert isinstance(index, LocalIndex)
         documents = [Document(f"d{n:03d}", "", {"n": n}) for n in range(250)]
         index.add(documents, embedded(250, 1))
-        before = [found(index, "dense", exact=False, filter=each) for each in (None, passing)]
+        before = [found(index, "dense", exact=False, filter=each) for each in filters]
         index.move_to(device)
-        for expected, each in zip(before, (None, passing), strict=True):
+        for expected, each in zip(before, filters, strict=True):
             after = found(index, "dense", exact=False, filter=each)
             for scores, known in zip(after, expected, strict=True):
                 assert scores == pytest.approx(known, rel=1e-4)
