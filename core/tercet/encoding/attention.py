@@ -8,6 +8,7 @@ from torch.nn import functional
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from tercet.encoding.kernel_attention import RunsAtOnce
 from tercet.encoding.packing import Run
 from tercet.encoding.varlen import Sequences
 
@@ -28,12 +29,12 @@ def packed_attention(
     scaling: float | None = None,
     sliding_window: int | None = None,
     runs: Sequence[Run] = (),
-    sequences: Sequences | None = None,
+    sequences: Sequences | RunsAtOnce | None = None,
     **unused: object,
 ) -> tuple[Tensor, None]:
     """Scaled dot-product attention of each pass over its own visible rows.
 
-    Runs are computed one after another, or all at once where the device has an operator for it.
+    Runs are computed one after another, or all at once where there is an operator or a kernel.
 
     Args:
         module: The layer that asks; its interface, not needed.
@@ -44,7 +45,7 @@ def packed_attention(
         scaling: Factor of the products; None is 1 / sqrt(head).
         sliding_window: Rows at this distance or farther are not seen; None where all are.
         runs: What stands where in the pack.
-        sequences: The same for an operator; None where there is none.
+        sequences: The same for what computes all runs at once; None where nothing does.
         unused: What other attention functions ask for.
 
     Returns:

@@ -1,7 +1,7 @@
 """The backbone: passes of token ids in, one state for each row out."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,11 +14,13 @@ from transformers.utils import logging as transformers_logging
 
 from tercet.encoding.attention import PACKED
 from tercet.encoding.int8 import quantise
+from tercet.encoding.kernel_attention import RunsAtOnce, find_kernel
 from tercet.encoding.linear import prepack
 from tercet.encoding.options import Quantize
 from tercet.encoding.packing import (
     POSITIONS_BEHIND_PADDING,
     Pass,
+    Run,
     alike,
     padded_rows,
     position_ids,
@@ -87,7 +89,8 @@ def load_backbone(
             head=model.config.hidden_size // model.config.num_attention_heads,
             windows=getattr(model.config, "sliding_window", None) is not None,
         )
-        return PackedBackbone(model, device=device, pad=pad, varlen=varlen)
+        kernel = find_kernel(device=device, dtype=dtype)
+        return PackedBackbone(model, device=device, pad=pad, varlen=varlen, kernel=kernel)
     return PaddedBackbone(model, device=device)
 
 
@@ -167,6 +170,7 @@ class PackedBackbone:
         device: torch.device,
         pad: int | None,
         varlen: Varlen | None = None,
+        kernel: Callable[[Sequence[Run]], RunsAtOnce] | None = None,
     ) -> None:
         """Take a model whose attention is `packed_attention`.
 
@@ -175,15 +179,19 @@ class PackedBackbone:
             device: Where it is.
             pad: Id of the pad token where positions are counted behind it; None where from 0.
             varlen: What computes the attention of a pack at once; None without such an operator.
+            kernel: What does so on a CPU; None without.
         """
-        self._model, self._device, self._pad, self._varlen = model, device, pad, varlen
+        self._model, self._device, self._pad = model, device, pad
+        self._varlen, self._kernel = varlen, kernel
 
     @torch.inference_mode()
     def __call__(self, passes: Sequence[Pass]) -> Tensor:
         """The states of all rows, pass after pass, [rows, H]."""
         stands, ids = runs(passes), self._row([item.ids for item in passes])
-        sequences = None
-        if self._varlen is not None:
+        sequences: Sequences | RunsAtOnce | None = None
+        if self._kernel is not None:
+            sequences = self._kernel(stands)
+        elif self._varlen is not None:
             bounds = bounds_of(stands, rows=ids.shape[1], device=self._device)
             sequences = Sequences(bounds, self._varlen)
         states: Tensor = self._model(

@@ -1,0 +1,93 @@
+"""Attention of a whole pack on a CPU: a kernel of ours, on as many threads as torch has."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tercet.encoding.packing import Run
+from tercet.kernels.attention import Block, Work, attend, can_attend
+from tercet.kernels.attention_loops import QUERIES
+from tercet.scoring.threads import in_parallel
+
+WORTH_A_THREAD = 4_000_000
+"""Products of two numbers below which handing work to another thread costs more than it saves."""
+
+
+class RunsAtOnce:
+    """A pack for the kernel: what stands where, listed once for all layers."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = runs
+        self._work: dict[bool, Work] = {}
+
+    def fits(self, window: int | None) -> bool:
+        """Whether the kernel can do it: it knows all that a pack may hold."""
+        del window
+        return True
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
+    ) -> Tensor:
+        """What each row read, [T, heads, head]; all three are of that shape, in float32."""
+        rows, heads, head = query.shape
+        read = torch.empty(rows, heads, head)
+        read[self._runs[-1].stop :] = 0  # rows that fill the pack up
+        states = [_numbers_in_rows(each).numpy() for each in (query, key, value)]
+        found, work = read.numpy(), self._listed(windowed=window is not None)
+
+        def some(pairs: range) -> None:
+            attend(states, found, work, pairs, scale=scale, window=window)
+
+        threads = min(torch.get_num_threads(), 2 * head * heads * work.products // WORTH_A_THREAD)
+        in_parallel(some, shares(work, heads, max(threads, 1)))
+        return read
+
+    def _listed(self, *, windowed: bool) -> Work:
+        if windowed not in self._work:
+            blocks = [block for run in self._runs for block in blocks_of(run, windowed=windowed)]
+            self._work[windowed] = Work.of(blocks)
+        return self._work[windowed]
+
+
+def _numbers_in_rows(states: Tensor) -> Tensor:
+    """The states, copied if the numbers of a head do not stand side by side."""
+    return states if states.stride(2) == 1 else states.contiguous()
+
+
+def blocks_of(run: Run, *, windowed: bool) -> Iterator[Block]:
+    """The blocks of rows that ask in a run.
+
+    They begin where their text does, so that no neighbour changes what stands together.
+    """
+    asking = run.visible if run.anchors else run.length
+    for start in range(run.start, run.stop, run.length):
+        for place in range(0, asking, QUERIES):
+            rows = min(QUERIES, asking - place)
+            yield Block(start + place, rows, start, run.visible, place)
+        probes = start + run.visible
+        if windowed:  # each stands elsewhere
+            for n, anchor in enumerate(run.anchors):
+                yield Block(probes + n, 1, start, run.visible, anchor, reads_itself=True)
+        else:
+            for n in range(0, len(run.anchors), QUERIES):
+                rows = min(QUERIES, len(run.anchors) - n)
+                yield Block(probes + n, rows, start, run.visible, 0, reads_itself=True)
+
+
+def shares(work: Work, heads: int, count: int) -> list[range]:
+    """Cut the pairs of blocks and heads into so many pieces of like cost, in order."""
+    if count == 1:
+        return [range(len(work.table) * heads)]
+    costs = np.cumsum(np.repeat(work.table[:, 1] * work.table[:, 3], heads))
+    wanted = costs[-1] * np.arange(1, count) // count
+    edges = [0, *np.searchsorted(costs, wanted).tolist(), len(costs)]
+    return [range(*edge) for edge in pairwise(edges)]
+
+
+def find_kernel(*, device: torch.device, dtype: torch.dtype) -> type[RunsAtOnce] | None:
+    """What computes the attention of a pack at once there; None without such a kernel."""
+    fits = device.type == "cpu" and dtype == torch.float32
+    return RunsAtOnce if fits and can_attend() else None

@@ -1,0 +1,149 @@
+"""Attention of packed texts: blocks of rows read the keys of their text, in one pass over them.
+
+Nothing of the size rows times keys is ever in memory, and what a row reads has the same bits
+whatever else is in the pack.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from threading import local
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tercet.kernels.attention_loops import QUERIES, AttentionLoops
+from tercet.kernels.attention_step import CACHE_LINE, Form
+from tercet.kernels.compiling import Compiled, compiled, machine
+
+FLOAT_BYTES = 4
+
+
+class Block(NamedTuple):
+    """Rows that ask, next to each other, and what they may read.
+
+    Attributes:
+        row: The first of the rows.
+        rows: How many, up to `QUERIES`.
+        key: The row of the first key.
+        keys: How many there are.
+        place: How far the first row stands behind the first key; counts where there is a window.
+        reads_itself: Whether each row reads its own key beside those.
+    """
+
+    row: int
+    rows: int
+    key: int
+    keys: int
+    place: int
+    reads_itself: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """The blocks of a pack.
+
+    Attributes:
+        table: One in each line, [n, 6].
+        rows: What the pack has at least.
+        products: How many pairs of a row and a key there are.
+    """
+
+    table: NDArray[np.int64]
+    rows: int
+    products: int
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block]) -> Self:
+        """List some blocks, at least one.
+
+        Raises:
+            ValueError: A block is nowhere, is empty or has too many rows.
+        """
+        table = np.asarray(blocks, dtype=np.int64)
+        row, rows, key, keys = table.T[:4]
+        if table.min() < 0 or rows.min() < 1 or keys.min() < 1 or rows.max() > QUERIES:
+            raise ValueError(f"a block has 1 to {QUERIES} rows, and keys; these are {blocks}")
+        needed = max((row + rows).max(), (key + keys).max())
+        return cls(table, int(needed), int(rows @ keys))
+
+
+def can_attend() -> bool:
+    """Whether there is such a kernel for the processor at hand."""
+    return machine() is not None
+
+
+def attend(
+    states: Sequence[NDArray[np.float32]],
+    found: NDArray[np.float32],
+    work: Work,
+    pairs: range,
+    *,
+    scale: float,
+    window: int | None,
+) -> None:
+    """Let rows read keys: the values of these, weighted by the softmax of their products.
+
+    Args:
+        states: Query, key and value, [T, heads, head] each, every head's numbers in a row.
+        found: Where what each row reads is written, [T, heads, head], in a row.
+        work: The blocks.
+        pairs: Which pairs of a block and a head are computed: block n in head h is n * heads + h.
+        scale: Factor of the products.
+        window: Keys at this distance or farther are not seen; None where all are.
+
+    Raises:
+        ValueError: The arrays are not as said, or have not the rows of the blocks.
+    """
+    here, (rows, heads, head) = machine(), found.shape
+    if here is None:
+        raise RuntimeError("kernels are off: `can_attend` tells")
+    fit = all(
+        each.shape == found.shape and each.dtype == np.float32 and each.strides[2] == FLOAT_BYTES
+        for each in (*states, found)
+    )
+    inside = work.rows <= rows and pairs.start >= 0 and pairs.stop <= len(work.table) * heads
+    if not fit or not inside or not found.flags.c_contiguous:
+        raise ValueError(
+            f"{work.rows} rows are read by pairs {pairs} in states of "
+            f"{[(each.shape, each.dtype.str, each.strides) for each in (*states, found)]}"
+        )
+    code = kernel(Form(here, head, scale, windowed=window is not None))
+    code.run(
+        *(each.ctypes.data for each in (*states, found)),
+        *(stride // FLOAT_BYTES for each in states for stride in each.strides[:2]),
+        heads, work.table.ctypes.data, pairs.start, pairs.stop, window or 0,
+        _memory.of(code.space),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Machine code, and how many floats of memory it asks for."""
+
+    run: Compiled
+    space: int
+
+
+@cache
+def kernel(form: Form) -> Code:
+    """Machine code for some heads."""
+    code = AttentionLoops(form)
+    return Code(compiled(code.finish()), code.space)
+
+
+class _Memory(local):
+    """Memory of a thread, used again by each call."""
+
+    floats = np.empty(0, dtype=np.float32)
+
+    def of(self, space: int) -> int:
+        """The address of so many floats, where a cache line begins."""
+        if len(self.floats) < space + CACHE_LINE:
+            self.floats = np.zeros(space + CACHE_LINE, dtype=np.float32)
+        address = self.floats.ctypes.data
+        return address + -address % (CACHE_LINE * FLOAT_BYTES)
+
+
+_memory = _Memory()
