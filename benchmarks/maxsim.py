@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from tercet.embeddings import MultiVectors
-from tercet.scoring.multi_vector import maxsim, maxsim_stored
+from tercet.scoring.multi_vector import Comparison, maxsim
 
 Codes = tuple[np.ndarray, np.ndarray]
 
@@ -53,7 +53,7 @@ def as_bytes(vectors: np.ndarray) -> Codes:
 def stored(query: np.ndarray, codes: Codes, offsets: np.ndarray) -> np.ndarray:
     """Tokens as they are stored."""
     queries = MultiVectors(query, np.asarray([0, len(query)]))
-    scores: np.ndarray = maxsim_stored(queries, *codes, offsets[:-1], offsets[1:])[0]
+    scores: np.ndarray = Comparison(queries).stored(*codes, offsets[:-1], offsets[1:])[0]
     return scores
 
 

@@ -128,7 +128,7 @@ def test_kernels_and_numpy_find_the_same(index: Index, monkeypatch: pytest.Monke
     for exact in (False, True):
         found = index.search(queries, k=5, plan="multi_vector", exact=exact)
         with monkeypatch.context() as patch:
-            patch.setattr(scoring, "can_compare", lambda numbers: numbers is None)
+            patch.setattr(scoring, "can_read", lambda numbers: numbers is None)
             patch.setattr(cells, "can_add_gains", lambda: False)
             plain = index.search(queries, k=5, plan="multi_vector", exact=exact)
         for own, other in zip(found, plain, strict=True):

@@ -13,7 +13,7 @@ from tercet.embeddings import MultiVectors, SparseVectors
 from tercet.scoring import dense, multi_vector, threads
 from tercet.scoring.dense import inner_product, inner_product_stored
 from tercet.scoring.mmr import maximal_marginal_relevance
-from tercet.scoring.multi_vector import maxsim, maxsim_loaded, maxsim_stored
+from tercet.scoring.multi_vector import Comparison, maxsim
 from tercet.scoring.products import products
 from tercet.scoring.sparse import lexical_match
 
@@ -124,7 +124,7 @@ def test_maxsim_equals_its_definition(lengths: list[int], query_tokens: int, dim
 @pytest.fixture(params=["kernels", "numpy"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "numpy":
-        monkeypatch.setattr(multi_vector, "can_compare", lambda numbers: numbers is None)
+        monkeypatch.setattr(multi_vector, "can_read", lambda numbers: numbers is None)
 
 
 @pytest.mark.usefixtures("way")
@@ -136,16 +136,16 @@ def test_blocks_and_giant_documents_change_nothing(monkeypatch: pytest.MonkeyPat
     documents = random_multi(rng, [3, 3, 3, 50, 1, 8, 9, 2], 4)
     vectors, offsets = documents.vectors, documents.offsets
     expected = [brute_maxsim(queries[n], documents) for n in range(2)]
-    loaded = maxsim_loaded(queries, lambda start, stop: vectors[start:stop], offsets)
+    loaded = Comparison(queries).loaded(lambda start, stop: vectors[start:stop], offsets)
     np.testing.assert_allclose(loaded, expected, rtol=1e-5, atol=1e-6)
-    stored = maxsim_stored(queries, vectors, None, offsets[:-1], offsets[1:])
+    stored = Comparison(queries).stored(vectors, None, offsets[:-1], offsets[1:])
     np.testing.assert_allclose(stored, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.usefixtures("way")
 def test_a_document_without_tokens_comes_last() -> None:
     ones, ends = np.ones((2, 3), np.float32), np.asarray([0, 0, 1, 2, 2])
-    found = maxsim_stored(multi(ones), ones, None, ends[:-1], ends[1:])
+    found = Comparison(multi(ones)).stored(ones, None, ends[:-1], ends[1:])
     assert found.tolist() == [[-np.inf, 6, 6, -np.inf]]
 
 
@@ -253,8 +253,11 @@ def test_a_scan_scores_the_same_on_one_thread_and_on_many(
     rng = np.random.default_rng(2)
     queries = random_multi(rng, [3, 70, 1], 5)
     documents = random_multi(rng, [200, 3, 900, 40, 5000, 1], 5)
-    scores = multi_vector.maxsim_loaded(
-        queries, lambda start, stop: documents.vectors[start:stop], documents.offsets
-    )
+    vectors, offsets = documents.vectors, documents.offsets
+    compared = multi_vector.Comparison(queries)
     expected = [brute_maxsim(queries[n], documents) for n in range(3)]
-    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+    for scores in (
+        compared.loaded(lambda start, stop: vectors[start:stop], offsets),
+        compared.stored(vectors, None, offsets[:-1], offsets[1:]),
+    ):
+        np.testing.assert_allclose(scores, expected, rtol=1e-4)

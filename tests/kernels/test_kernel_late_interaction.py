@@ -7,7 +7,8 @@ import pytest
 
 from tercet.kernels import compiling, late_interaction
 from tercet.kernels.compiling import ARM, AVX2, AVX512, VNNI, Machine
-from tercet.kernels.late_interaction import best_products, can_compare
+from tercet.kernels.late_interaction import best_products
+from tercet.kernels.stored import can_read
 
 HERE = compiling.machine()
 MACHINES = [AVX512, AVX2, ARM, *([HERE] if HERE is not None and HERE.bytes else [])]
@@ -86,13 +87,13 @@ def test_rows_may_lie_apart_and_columns_may_not() -> None:
     wide = np.random.default_rng(0).standard_normal((9, 24), dtype=np.float32)
     ends = np.asarray([0]), np.asarray([9])
     queries = wide[:2, :8].copy()
-    assert can_compare(wide[:, 4:12])
+    assert can_read(wide[:, 4:12])
     found = best_products(queries)(wide[:, 4:12], None, *ends)
     np.testing.assert_allclose(
         found, definition(queries, wide[:, 4:12], *ends), rtol=1e-5, atol=1e-5
     )
-    assert not can_compare(wide[:, ::2])
-    assert not can_compare(wide.astype(np.float64))
+    assert not can_read(wide[:, ::2])
+    assert not can_read(wide.astype(np.float64))
 
 
 def test_digits_of_unit_vectors_lose_less_than_the_scores_show(machine: Machine) -> None:
@@ -129,7 +130,7 @@ def test_kernels_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
         for off in ("off", "0"):
             monkeypatch.setenv(compiling.SWITCH, off)
             compiling.machine.cache_clear()
-            assert not can_compare(numbers)
+            assert not can_read(numbers)
             with pytest.raises(RuntimeError, match="kernels are off"):
                 best_products(numbers)
     finally:

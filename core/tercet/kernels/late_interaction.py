@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.kernels.compiling import machine
-from tercet.kernels.late_interaction_loops import DIGIT, KINDS, Form, kernel
+from tercet.kernels.late_interaction_loops import DIGIT, Form, kernel
 from tercet.kernels.tiles import panels
 
 VECTORS = 2
@@ -41,12 +41,6 @@ class Best(Protocol):
         ...
 
 
-def can_compare(numbers: NDArray[Any]) -> bool:
-    """Whether tokens stored like this are compared where they stand."""
-    in_rows = numbers.strides[1] == numbers.itemsize and numbers.strides[0] >= 0
-    return machine() is not None and numbers.dtype.str in KINDS and (in_rows or not numbers.size)
-
-
 def best_products(queries: NDArray[np.float32]) -> Best:
     """What finds the best product of each query token, [Q, E], in documents.
 
@@ -55,7 +49,7 @@ def best_products(queries: NDArray[np.float32]) -> Best:
     """
     here = machine()
     if here is None:
-        raise RuntimeError("kernels are off: `can_compare` tells")
+        raise RuntimeError("kernels are off: `can_read` tells")
     width = here.lanes * (1 if len(queries) <= here.lanes else VECTORS)
 
     @cache

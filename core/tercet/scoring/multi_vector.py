@@ -5,13 +5,15 @@ as they are stored.
 """
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors, Reduction
-from tercet.kernels.late_interaction import Best, best_products, can_compare
+from tercet.kernels.late_interaction import Best, best_products
+from tercet.kernels.stored import can_read
 from tercet.ragged import ragged_items
 from tercet.scoring.products import products
 from tercet.scoring.threads import in_parallel, thread_count
@@ -50,85 +52,90 @@ def maxsim(query: Vectors, documents: MultiVectors, *, reduction: Reduction = "s
         raise ValueError(f"token vectors of a query are [Q, {documents.dim}], not {query.shape}")
     alone = MultiVectors(query, np.asarray([0, len(query)], dtype=np.int64))
     starts, stops = documents.offsets[:-1], documents.offsets[1:]
-    scores: Vectors = maxsim_stored(alone, documents.vectors, None, starts, stops)[0]  # -> [N]
+    scores: Vectors = Comparison(alone).stored(documents.vectors, None, starts, stops)[0]
     if reduction == "mean":
         scores /= len(query)
     return scores
 
 
-def maxsim_stored(
-    queries: MultiVectors,
-    numbers: NDArray[Any],
-    scales: Vectors | None,
-    starts: Places,
-    stops: Places,
-) -> Vectors:
-    """Score documents whose token vectors are numbers in memory, or in a mapped file.
+class Comparison:
+    """Queries that are compared with documents, laid out once for all of them.
 
     Args:
         queries: Token vectors of M queries.
-        numbers: Of all tokens: float32, float16 or int8, [tokens, E].
-        scales: What each token is multiplied with, [tokens]; None leaves it.
-        starts: The first token of each document, [N].
-        stops: The token behind its last one, [N].
-
-    Returns:
-        Sums over query tokens, [M, N].
     """
-    best = _best_products(queries.vectors, numbers)
 
-    def of_run(first: int, last: int) -> Vectors:
-        return best(numbers, scales, starts[first:last], stops[first:last])
+    def __init__(self, queries: MultiVectors) -> None:
+        self.queries = queries
+        self._by_numpy = _by_numpy(queries.vectors)
 
-    ends = np.concatenate(([0], np.cumsum(stops - starts)))
-    share = int(ends[-1]) // (2 * thread_count())
+    def stored(
+        self, numbers: NDArray[Any], scales: Vectors | None, starts: Places, stops: Places
+    ) -> Vectors:
+        """Score documents whose token vectors are numbers in memory, or in a mapped file.
 
-    return _sums(queries, of_run, ends, tokens=min(max(share, LEAST_TOKENS), MOST_TOKENS))
+        Args:
+            numbers: Of all tokens: float32, float16 or int8, [tokens, E].
+            scales: What each token is multiplied with, [tokens]; None leaves it.
+            starts: The first token of each document, [N].
+            stops: The token behind its last one, [N].
 
+        Returns:
+            Sums over query tokens, [M, N].
+        """
+        best = self._best(numbers)
 
-def maxsim_loaded(queries: MultiVectors, load: Load, offsets: Places) -> Vectors:
-    """Score documents whose token vectors are decoded block by block, once for all queries.
+        def of_run(first: int, last: int) -> Vectors:
+            return best(numbers, scales, starts[first:last], stops[first:last])
 
-    Args:
-        queries: Token vectors of M queries.
-        load: Gives the documents' token vectors.
-        offsets: Document n owns the tokens offsets[n] to offsets[n + 1], [N + 1].
+        ends = np.concatenate(([0], np.cumsum(stops - starts)))
+        share = int(ends[-1]) // thread_count()
+        return self._sums(of_run, ends, tokens=min(max(share, LEAST_TOKENS), MOST_TOKENS))
 
-    Returns:
-        Sums over query tokens, [M, N].
-    """
-    best = _best_products(queries.vectors, np.empty((0, queries.dim), dtype=np.float32))
-    budget = max(LEAST_TOKENS, DECODED_BYTES // (4 * max(queries.dim, 1)))  # 4 bytes a float32
+    def loaded(self, load: Load, offsets: Places) -> Vectors:
+        """Score documents whose token vectors are decoded block by block, once for all queries.
 
-    def of_run(first: int, last: int) -> Vectors:
-        found = np.full((last - first, len(queries.vectors)), -np.inf, dtype=np.float32)
-        for start in range(int(offsets[first]), int(offsets[last]), budget):  # one, but for giants
-            block = load(start, min(start + budget, int(offsets[last])))
-            ends = np.clip(offsets[first : last + 1] - start, 0, len(block))
-            np.maximum(found, best(block, None, ends[:-1], ends[1:]), out=found)
-        return found
+        Args:
+            load: Gives the documents' token vectors.
+            offsets: Document n owns the tokens offsets[n] to offsets[n + 1], [N + 1].
 
-    return _sums(queries, of_run, offsets, tokens=budget)
+        Returns:
+            Sums over query tokens, [M, N].
+        """
+        count, dim = self.queries.vectors.shape
+        best = self._best(np.empty((0, dim), dtype=np.float32))
+        budget = max(LEAST_TOKENS, DECODED_BYTES // (4 * max(dim, 1)))  # 4 bytes a float32
 
+        def of_run(first: int, last: int) -> Vectors:
+            found = np.full((last - first, count), -np.inf, dtype=np.float32)
+            for start in range(int(offsets[first]), int(offsets[last]), budget):  # one as a rule
+                block = load(start, min(start + budget, int(offsets[last])))
+                ends = np.clip(offsets[first : last + 1] - start, 0, len(block))
+                np.maximum(found, best(block, None, ends[:-1], ends[1:]), out=found)
+            return found
 
-def _sums(
-    queries: MultiVectors, of_run: Callable[[int, int], Vectors], ends: Places, *, tokens: int
-) -> Vectors:
-    """Add up the best products, [documents, Q], of runs of documents of so many tokens."""
-    scores = np.zeros((len(queries), len(ends) - 1), dtype=np.float32)
+        return self._sums(of_run, offsets, tokens=budget)
 
-    def score_run(run: tuple[int, int]) -> None:
-        first, last = run
-        best = of_run(first, last)
-        scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=1).T
+    def _best(self, numbers: NDArray[Any]) -> Best:
+        return self._by_kernel if can_read(numbers) else self._by_numpy
 
-    if queries.dim and len(queries.vectors):
-        in_parallel(score_run, list(runs(ends, tokens)))
-    return scores
+    @cached_property
+    def _by_kernel(self) -> Best:
+        return best_products(self.queries.vectors)
 
+    def _sums(self, of_run: Callable[[int, int], Vectors], ends: Places, *, tokens: int) -> Vectors:
+        """Add up the best products, [documents, Q], of runs of documents of so many tokens."""
+        queries = self.queries
+        scores = np.zeros((len(queries), len(ends) - 1), dtype=np.float32)
 
-def _best_products(queries: Vectors, numbers: NDArray[Any]) -> Best:
-    return best_products(queries) if can_compare(numbers) else _by_numpy(queries)
+        def score_run(run: tuple[int, int]) -> None:
+            first, last = run
+            best = of_run(first, last)
+            scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=1).T
+
+        if queries.dim and len(queries.vectors):
+            in_parallel(score_run, list(runs(ends, tokens)))
+        return scores
 
 
 def _by_numpy(queries: Vectors) -> Best:

@@ -25,7 +25,7 @@ from tercet.indexes.local.snapshot import Snapshot
 from tercet.indexes.local.training import token_columns
 from tercet.indexes.local.writer import Writer
 from tercet.indexes.reader import BuildReport
-from tercet.scoring.multi_vector import maxsim_stored
+from tercet.scoring.multi_vector import Comparison
 
 K = 10
 """Hits that are compared."""
@@ -193,5 +193,5 @@ def _truth(
     if not len(rows):
         return stored
     came = vectors.take(places)
-    scores = maxsim_stored(queries, came.vectors, None, came.offsets[:-1], came.offsets[1:])
+    scores = Comparison(queries).stored(came.vectors, None, came.offsets[:-1], came.offsets[1:])
     return [joined([own, Shortlist(rows, row)], K) for own, row in zip(stored, scores, strict=True)]

@@ -17,7 +17,7 @@ from tercet.indexes.local.shortlists import Allowed, Rows, Scores, Shortlist, be
 from tercet.indexes.local.tokens import CELLS, SCALES, TOKENS, Arrays, Residual, codec_named
 from tercet.ragged import ragged_rows
 from tercet.scoring.devices import DeviceTokens, Residuals
-from tercet.scoring.multi_vector import maxsim_loaded, maxsim_stored
+from tercet.scoring.multi_vector import Comparison
 from tercet.scoring.threads import Buffer
 
 BLOCK_ROWS = 256
@@ -100,18 +100,22 @@ class MultiVectorColumn:
 
     def score(self, queries: MultiVectors, rows: Rows) -> Scores:
         """Scores of some rows, summed over query tokens, [M, R]."""
+        return self.compared(Comparison(queries), rows)
+
+    def compared(self, queries: Comparison, rows: Rows) -> Scores:
+        """The same of queries that are laid out."""
         if self._on_device is not None:
             tokens, offsets = ragged_rows(self.offsets, rows)
-            return self._on_device.maxsim(queries, offsets, tokens)
+            return self._on_device.maxsim(queries.queries, offsets, tokens)
         if isinstance(self.codec, Residual):
             tokens, offsets = ragged_rows(self.offsets, rows)
 
             def load(start: int, stop: int) -> NDArray[np.float32]:
                 return self.decode_tokens(tokens[start:stop])
 
-            return maxsim_loaded(queries, load, offsets)
+            return queries.loaded(load, offsets)
         numbers, scales = self.arrays[TOKENS], self.arrays.get(SCALES)
-        return maxsim_stored(queries, numbers, scales, self.offsets[rows], self.offsets[rows + 1])
+        return queries.stored(numbers, scales, self.offsets[rows], self.offsets[rows + 1])
 
     def decode(self, rows: Rows) -> MultiVectors:
         """The token vectors of some rows."""
@@ -151,12 +155,13 @@ def _search_group(
     parts: Sequence[tuple[MultiVectorColumn, Allowed]], query: MultiVectors, depth: int
 ) -> list[Shortlist]:
     """Shortlists of parts with one codebook for one query."""
+    laid_out = Comparison(query)
 
     def score(owners: Rows, rows: Rows) -> Scores:
         scores = np.empty(len(rows), dtype=np.float32)
         for owner in np.unique(owners).tolist():
             places = np.flatnonzero(owners == owner)
-            scores[places] = parts[owner][0].score(query, rows[places])[0]
+            scores[places] = parts[owner][0].compared(laid_out, rows[places])[0]
         return scores
 
     coded = [
