@@ -60,7 +60,7 @@ def inner_product_stored(
             f"queries have {queries.shape[1]} dimensions, documents {numbers.shape[1]}"
         )
     scores = np.empty((len(queries), len(rows)), dtype=np.float32)
-    share = min(max(len(rows) // (2 * thread_count()), LEAST_ROWS), MOST_ROWS)
+    share = min(max(len(rows) // thread_count(), LEAST_ROWS), MOST_ROWS)
     score, size = (multiply, share) if can_read(numbers) else (_by_numpy, DECODED_ROWS)
 
     def score_some(start: int) -> None:
