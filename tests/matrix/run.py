@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PYTHONS = ("3.11", "3.12", "3.13")
 ENDS = ("oldest", "newest")
 
-VARIED = ("langchain-core", "llama-index-core", "transformers", "torch")
+VARIED = ("langchain-core", "llama-index-core", "llvmlite", "transformers", "torch")
 TOOLS = ("hypothesis", "langchain-tests", "langgraph", "opentelemetry-sdk", "pytest")
 PLUGINS = ("pytest-asyncio", "pytest-cov", "pytest-socket")
 """What the tests need of the dev extra."""
