@@ -4,13 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
 
 from tercet.kernels.building import (
-    BYTE,
     FLOAT,
     FLOATS,
-    HALF,
     INT,
     INTS,
     LANE_INT,
@@ -19,10 +16,8 @@ from tercet.kernels.building import (
     Value,
 )
 from tercet.kernels.compiling import Compiled, Machine, compiled
+from tercet.kernels.stored import KINDS
 from tercet.kernels.tiles import Sums, heights, tile
-
-KINDS: dict[str, Any] = {"<f4": FLOAT, "<f2": HALF, "|i1": BYTE}
-"""Numbers that tokens may be stored as, by numpy's name of their type."""
 
 DIGIT = 128
 """What the higher digit of a query counts."""
