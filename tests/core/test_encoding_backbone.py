@@ -12,6 +12,7 @@ from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, PreTrainedMo
 from transformers.utils import logging
 
 from tercet.encoding import attention, linear
+from tercet.encoding import backbone as backbone_module
 from tercet.encoding.backbone import PACKABLE, PaddedBackbone, load_backbone
 from tercet.encoding.linear import PackedLinear, can_pack, prepack
 from tercet.encoding.packing import Pass, position_ids
@@ -192,9 +193,12 @@ def test_a_probe_in_a_sliding_window_reads_what_the_token_at_its_place_reads() -
     assert near < far / 2
 
 
-def test_long_sliding_windows_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_kernel_long_sliding_windows_are_computed_in_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, items = original("modernbert"), passes()
     whole = one_by_one(model, items)
+    monkeypatch.setattr(backbone_module, "find_kernel", lambda **_: None)
     monkeypatch.setattr(attention, "BAND_BLOCK", 7)
     backbone = load_backbone(
         spec_of("modernbert"), model.state_dict(), device=CPU, dtype=torch.float32
