@@ -16,7 +16,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 def in_files() -> Iterator[None]:
     """Segments of an embedded index are files, as large ones are, though they be small."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tercet.indexes.local.writer.INLINE_BYTES", 0)
+        patch.setattr("tercet.indexes.local.writing.writer.INLINE_BYTES", 0)
         yield
 
 

@@ -13,8 +13,8 @@ import pytest
 from tercet.documents import Document
 from tercet.errors import IndexCorruptError, TercetIndexError
 from tercet.indexes.base import Index
-from tercet.indexes.local import backup as backups
 from tercet.indexes.local.index import LocalIndex
+from tercet.indexes.local.upkeep import backup as backups
 from tercet.testing import HashEncoder
 
 pytestmark = pytest.mark.usefixtures("in_files")

@@ -18,16 +18,10 @@ from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representat
 from tercet.errors import IndexLocked
 from tercet.indexes import codebooks
 from tercet.indexes.base import Index
-from tercet.indexes.local import (
-    build_report,
-    compaction,
-    late_interaction,
-    training,
-)
-from tercet.indexes.local import (
-    index as local_index,
-)
-from tercet.indexes.local.pseudo_queries import hard_queries
+from tercet.indexes.local import index as local_index
+from tercet.indexes.local.columns import late_interaction
+from tercet.indexes.local.writing import build_report, compaction, training
+from tercet.indexes.local.writing.pseudo_queries import hard_queries
 from tercet.indexes.reader import BuildReport, TokenVectorStats
 from tercet.indexes.storage import Storage
 

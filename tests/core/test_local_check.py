@@ -13,8 +13,8 @@ from tercet.cli.app import app
 from tercet.documents import Document
 from tercet.errors import IndexCorruptError
 from tercet.indexes.base import Index
-from tercet.indexes.local.folder import check_folder
 from tercet.indexes.local.index import LocalIndex
+from tercet.indexes.local.upkeep.folder import check_folder
 from tercet.testing import HashEncoder
 
 pytestmark = pytest.mark.usefixtures("in_files")
@@ -199,7 +199,8 @@ def test_a_catalogue_that_says_no_generation_is_damaged(index: LocalIndex, path:
 def test_a_check_reads_one_generation_while_the_index_changes(
     index: LocalIndex, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tercet.indexes.local import check, readers
+    from tercet.indexes.local.files import readers
+    from tercet.indexes.local.upkeep import check
 
     generation = readers.read_generation
     changed = []

@@ -24,8 +24,10 @@ from tercet.errors import (
     TercetIndexError,
 )
 from tercet.indexes.base import Index
-from tercet.indexes.local import compaction, folder, segments, writer
-from tercet.indexes.local.lock import WriterLock
+from tercet.indexes.local.files import segments
+from tercet.indexes.local.files.lock import WriterLock
+from tercet.indexes.local.upkeep import folder
+from tercet.indexes.local.writing import compaction, writer
 from tercet.testing import HashEncoder
 
 pytestmark = [
@@ -146,7 +148,8 @@ KILLED = """
 import os, signal, sys
 from tercet.documents import Document
 from tercet.indexes.base import Index
-from tercet.indexes.local import {module}, writer
+from tercet.indexes.local.writing import {module}
+from tercet.indexes.local.writing import writer
 from tercet.testing import HashEncoder
 encoder = HashEncoder(dense_dim=8, multi_vector_dim=4)
 writer.INLINE_BYTES = {inline}

@@ -10,9 +10,9 @@ from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
 from tercet.errors import IndexCorruptError
 from tercet.indexes.base import Index
-from tercet.indexes.local import dense, dense_codes
-from tercet.indexes.local.dense_codes import open_codes
-from tercet.indexes.local.segments import Column, open_segment, write_segment
+from tercet.indexes.local.columns import dense, dense_codes
+from tercet.indexes.local.columns.dense_codes import open_codes
+from tercet.indexes.local.files.segments import Column, open_segment, write_segment
 
 DIM = 32
 SPEC = EncoderSpec(

@@ -9,8 +9,8 @@ from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, Representation
 from tercet.errors import IndexFormatError
 from tercet.indexes.base import Index
-from tercet.indexes.local.dense import DenseColumn
-from tercet.indexes.local.segments import Column, open_segment, write_segment
+from tercet.indexes.local.columns.dense import DenseColumn
+from tercet.indexes.local.files.segments import Column, open_segment, write_segment
 from tercet.indexes.storage import Storage
 
 DIM = 24

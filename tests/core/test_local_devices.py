@@ -11,8 +11,8 @@ from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representat
 from tercet.filters import Filter
 from tercet.indexes import codebooks
 from tercet.indexes.base import Index
-from tercet.indexes.local import compaction, training
 from tercet.indexes.local.index import LocalIndex
+from tercet.indexes.local.writing import compaction, training
 from tercet.indexes.storage import Storage
 from tercet.scoring import devices
 from tercet.scoring.devices import DeviceTokens, DeviceVectors, check_device

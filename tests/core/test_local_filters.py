@@ -15,7 +15,7 @@ from tercet.embeddings import Embeddings, EncoderSpec, Representation
 from tercet.filtering import matches
 from tercet.filters import And, Comparison, Expression, F, Not, Operator, Or, parse_filter
 from tercet.indexes.base import Index
-from tercet.indexes.local.fields import ALL_BOUND
+from tercet.indexes.local.files.fields import ALL_BOUND
 
 SPEC = EncoderSpec(
     family="own",

@@ -10,10 +10,11 @@ from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representat
 from tercet.indexes import codebooks
 from tercet.indexes.base import Index
 from tercet.indexes.codebooks import Codebook
-from tercet.indexes.local import compaction, late_interaction, mean_residuals, training
-from tercet.indexes.local.late_interaction import _best, _score_while_worth
-from tercet.indexes.local.mean_residuals import MeanResiduals
-from tercet.indexes.local.segments import Segment, open_segment
+from tercet.indexes.local.columns import late_interaction, mean_residuals
+from tercet.indexes.local.columns.late_interaction import _best, _score_while_worth
+from tercet.indexes.local.columns.mean_residuals import MeanResiduals
+from tercet.indexes.local.files.segments import Segment, open_segment
+from tercet.indexes.local.writing import compaction, training
 
 DIM = 16
 SPEC = EncoderSpec(

@@ -8,7 +8,8 @@ import pytest
 from tercet.documents import Document
 from tercet.errors import IndexFormatError
 from tercet.indexes.base import Index
-from tercet.indexes.local import catalog, folder, migrations
+from tercet.indexes.local.files import catalog, migrations
+from tercet.indexes.local.upkeep import folder
 from tercet.testing import HashEncoder
 
 ENCODER = HashEncoder(dense_dim=8, multi_vector_dim=4)

@@ -15,10 +15,11 @@ from tercet.indexes import codebooks
 from tercet.indexes.base import Index
 from tercet.indexes.clusters import nearest_cells
 from tercet.indexes.codebooks import Codebook, Probes
-from tercet.indexes.local import cells, compaction, late_interaction, training
-from tercet.indexes.local.cells import cell_columns, codebook_key
-from tercet.indexes.local.segments import Column, open_segment, write_segment
-from tercet.indexes.local.tokens import CELLS, Int8, Residual, codec_for, codec_named
+from tercet.indexes.local.columns import cells, late_interaction
+from tercet.indexes.local.columns.cells import cell_columns, codebook_key
+from tercet.indexes.local.columns.tokens import CELLS, Int8, Residual, codec_for, codec_named
+from tercet.indexes.local.files.segments import Column, open_segment, write_segment
+from tercet.indexes.local.writing import compaction, training
 from tercet.indexes.pooling import pooled
 from tercet.indexes.storage import Storage
 from tercet.scoring import multi_vector as scoring
@@ -288,7 +289,7 @@ def test_codecs_are_found_by_their_names() -> None:
 
 
 def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
-    from tercet.indexes.local.multi_vector import MultiVectorColumn
+    from tercet.indexes.local.columns.multi_vector import MultiVectorColumn
 
     write_segment(
         tmp_path / "s", {"multi_vector.tokens": Column.of("zip", np.zeros(1, np.int8))}, rows=1

@@ -12,9 +12,9 @@ from tercet.documents import Document
 from tercet.errors import IndexLocked
 from tercet.indexes import ingest
 from tercet.indexes.base import Index
-from tercet.indexes.local import compaction
+from tercet.indexes.local.files.lock import WriterLock
 from tercet.indexes.local.index import LocalIndex
-from tercet.indexes.local.lock import WriterLock
+from tercet.indexes.local.writing import compaction
 from tercet.retriever import Retriever
 from tercet.testing import HashEncoder
 

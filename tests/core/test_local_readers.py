@@ -15,7 +15,7 @@ from tercet.documents import Document
 from tercet.errors import IndexNotFoundError, IndexReadOnlyError
 from tercet.indexes.base import Index
 from tercet.indexes.local import index as local_index
-from tercet.indexes.local.readers import ReaderMark, oldest_read
+from tercet.indexes.local.files.readers import ReaderMark, oldest_read
 from tercet.testing import HashEncoder
 
 pytestmark = pytest.mark.usefixtures("in_files")

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file
 
 from tercet.embeddings import SparseVectors
 from tercet.errors import IndexCorruptError, IndexFormatError
-from tercet.indexes.local.segments import Column, open_segment, write_segment
-from tercet.indexes.local.sparse import SparseColumn
-from tercet.indexes.local.tokens import TOKENS, Half
+from tercet.indexes.local.columns.sparse import SparseColumn
+from tercet.indexes.local.columns.tokens import TOKENS, Half
+from tercet.indexes.local.files.segments import Column, open_segment, write_segment
 from tercet.scoring.threads import Buffer
 
 

@@ -10,8 +10,9 @@ import pytest
 from tercet.documents import Document
 from tercet.errors import IndexCorruptError
 from tercet.indexes.base import Index
-from tercet.indexes.local import compaction, sparse_rows, writer
+from tercet.indexes.local.columns import sparse_rows
 from tercet.indexes.local.index import LocalIndex
+from tercet.indexes.local.writing import compaction, writer
 from tercet.testing import HashEncoder
 
 ENCODER = HashEncoder(dense_dim=8, multi_vector_dim=4)

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tercet.embeddings import SparseVectors
-from tercet.indexes.local import impacts, sparse_rows
-from tercet.indexes.local.segments import Column, open_segment, write_segment
-from tercet.indexes.local.shortlists import Shortlist, at_most_kth, joined
-from tercet.indexes.local.sparse import SparseColumn
+from tercet.indexes.local.columns import impacts, sparse_rows
+from tercet.indexes.local.columns.shortlists import Shortlist, at_most_kth, joined
+from tercet.indexes.local.columns.sparse import SparseColumn
+from tercet.indexes.local.files.segments import Column, open_segment, write_segment
 from tercet.scoring.sparse import lexical_match
 
 Open = Callable[[dict[str, Column], int], SparseColumn]

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 def _mixed() -> Iterator[None]:
     """A document alone stands in the catalogue; several have a file, as large segments do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tercet.indexes.local.writer.INLINE_BYTES", 300)
+        patch.setattr("tercet.indexes.local.writing.writer.INLINE_BYTES", 300)
         yield
 
 

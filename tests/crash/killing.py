@@ -19,9 +19,9 @@ from typing import Any
 
 from workload import State, held, open_index, script, verify
 
-from tercet.indexes.local import compaction
-from tercet.indexes.local import writer as commits
-from tercet.indexes.local.writer import Writer
+from tercet.indexes.local.writing import compaction
+from tercet.indexes.local.writing import writer as commits
+from tercet.indexes.local.writing.writer import Writer
 
 POINTS = [
     f"{work}: {moment}"

@@ -7,7 +7,7 @@ import pytest
 from power import Event, recorded, replay
 from workload import State, open_index, script, verify
 
-from tercet.indexes.local import compaction
+from tercet.indexes.local.writing import compaction
 
 STEPS = 40
 

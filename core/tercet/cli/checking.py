@@ -9,7 +9,7 @@ from tercet.cli.console import one_line, print_json
 from tercet.cli.options import IndexArgument, Json, Quiet
 from tercet.errors import IndexCorruptError
 from tercet.indexes.base import SCHEME, TIMEOUT
-from tercet.indexes.local.folder import check_folder
+from tercet.indexes.local.upkeep.folder import check_folder
 
 
 def check(index: IndexArgument, *, as_json: Json = False, quiet: Quiet = False) -> None:

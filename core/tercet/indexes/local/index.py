@@ -18,8 +18,18 @@ from tercet.filters import Expression, Filter, parse_filter
 from tercet.indexes.base import Index
 from tercet.indexes.checks import Dimensions, check_documents, check_embeddings
 from tercet.indexes.content import content_hash
-from tercet.indexes.local.backup import backup
-from tercet.indexes.local.build_report import (
+from tercet.indexes.local.columns.shortlists import Rows
+from tercet.indexes.local.files.catalog import Connections, read_generation, read_meta
+from tercet.indexes.local.files.faults import missing_segment
+from tercet.indexes.local.reading.quality import Measurement, measure
+from tercet.indexes.local.reading.rows import ids_of, numbers_of, stored_hashes
+from tercet.indexes.local.reading.search import LocalReader
+from tercet.indexes.local.reading.snapshot import Snapshot, Snapshots
+from tercet.indexes.local.upkeep.backup import backup
+from tercet.indexes.local.upkeep.check import CheckReport, check
+from tercet.indexes.local.upkeep.folder import Opened, forget_creation, open_folder
+from tercet.indexes.local.upkeep.statistics import stats_of
+from tercet.indexes.local.writing.build_report import (
     NOTHING,
     Arrived,
     is_report_due,
@@ -27,18 +37,8 @@ from tercet.indexes.local.build_report import (
     keep_report,
     report_build,
 )
-from tercet.indexes.local.catalog import Connections, read_generation, read_meta
-from tercet.indexes.local.check import CheckReport, check
-from tercet.indexes.local.compaction import compact, merge_small, train_large
-from tercet.indexes.local.faults import missing_segment
-from tercet.indexes.local.folder import Opened, forget_creation, open_folder
-from tercet.indexes.local.quality import Measurement, measure
-from tercet.indexes.local.rows import ids_of, numbers_of, stored_hashes
-from tercet.indexes.local.search import LocalReader
-from tercet.indexes.local.shortlists import Rows
-from tercet.indexes.local.snapshot import Snapshot, Snapshots
-from tercet.indexes.local.statistics import stats_of
-from tercet.indexes.local.writer import Writer
+from tercet.indexes.local.writing.compaction import compact, merge_small, train_large
+from tercet.indexes.local.writing.writer import Writer
 from tercet.indexes.reader import IndexStats
 from tercet.indexes.storage import Storage
 from tercet.scoring.devices import check_device

@@ -1,0 +1,1 @@
+"""The files of an index: the catalogue, segments, the writer's lock, marks of readers."""

@@ -1,0 +1,1 @@
+"""Looking into an index: snapshots, filters as rows, search, documents."""

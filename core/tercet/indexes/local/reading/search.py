@@ -1,0 +1,123 @@
+"""Search over a snapshot: candidate lists by view, and exact scores of their union."""
+
+import heapq
+import sqlite3
+from collections.abc import Sequence
+
+import numpy as np
+
+from tercet.documents import Document
+from tercet.embeddings import Embeddings, Representation
+from tercet.filters import Expression
+from tercet.fusion import Candidates
+from tercet.indexes.local.columns.shortlists import Rows, Scores, Shortlist
+from tercet.indexes.local.reading.rows import fetch_documents, ids_of, numbers_of
+from tercet.indexes.local.reading.selection import select, warn_of_unknown_fields
+from tercet.indexes.local.reading.snapshot import Snapshot
+from tercet.indexes.ties import level
+from tercet.plans import Plan
+
+SCORES_AT_ONCE = 1 << 23
+"""Scores of a view that are held at once: 32 MiB."""
+
+
+class LocalReader:
+    """One read transaction, and the snapshot that it sees."""
+
+    def __init__(self, connection: sqlite3.Connection, snapshot: Snapshot) -> None:
+        self.connection = connection
+        self.snapshot = snapshot
+
+    def collect(
+        self, queries: Embeddings, plan: Plan, *, filter: Expression | None, exact: bool
+    ) -> list[Candidates]:
+        """The union of the plan's candidate lists for each query, scored in all its views."""
+        rows = self.select(filter)
+        at_once = max(1, SCORES_AT_ONCE // max(1, len(self.snapshot.live)))
+        found: list[Candidates] = []
+        for start in range(0, len(queries), at_once):
+            some = queries.take(range(start, min(start + at_once, len(queries))))
+            found += self._collect(some, plan, rows, exact=exact)
+        return found
+
+    def score(
+        self, queries: Embeddings, views: Sequence[Representation], ids: Sequence[str]
+    ) -> dict[Representation, Scores]:
+        """Exact scores of given documents, [M, N] a view."""
+        rows = numbers_of(self.connection, self.snapshot, ids)
+        return {view: self.snapshot.score(view, queries, rows) for view in views}
+
+    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
+        """The documents found, by id."""
+        return fetch_documents(self.connection, ids)
+
+    def select(self, filter: Expression | None) -> Rows:
+        """Numbers of the live rows that pass, ascending."""
+        if filter is None:
+            return self.snapshot.live
+        warn_of_unknown_fields(self.connection, filter)
+        return select(self.connection, self.snapshot, filter)
+
+    def _collect(
+        self, queries: Embeddings, plan: Plan, rows: Rows, *, exact: bool
+    ) -> list[Candidates]:
+        found = {
+            view: self.snapshot.best(view, queries, depth, rows, exact=exact)
+            for view, depth in plan.candidates.items()
+        }
+        ids = self._ids([shortlist for of_view in found.values() for shortlist in of_view])
+        return [
+            self._candidates(queries.take([n]), plan, {v: s[n] for v, s in found.items()}, ids)
+            for n in range(len(queries))
+        ]
+
+    def _ids(self, shortlists: Sequence[Shortlist]) -> dict[int, str]:
+        """Ids of all rows that some shortlist names."""
+        named = np.unique(np.concatenate([shortlist.rows for shortlist in shortlists]))
+        ids = ids_of(self.connection, self.snapshot, named)
+        return dict(zip(named.tolist(), ids, strict=True))
+
+    def _candidates(
+        self,
+        query: Embeddings,
+        plan: Plan,
+        shortlists: dict[Representation, Shortlist],
+        ids: dict[int, str],
+    ) -> Candidates:
+        lists = {
+            view: _best(shortlist, ids, plan.candidates[view])
+            for view, shortlist in shortlists.items()
+        }
+        union = np.unique(np.concatenate(list(lists.values())))
+        ranks = {view: np.zeros(len(union), dtype=np.int64) for view in lists}
+        for view, ranked in lists.items():
+            ranks[view][np.searchsorted(union, ranked)] = np.arange(1, len(ranked) + 1)
+        scores = {
+            view: self._scores(view, query, union, shortlists.get(view)) for view in plan.views
+        }
+        return Candidates(
+            [ids[row] for row in union.tolist()],
+            {view: level(values) for view, values in scores.items()},
+            ranks,
+        )
+
+    def _scores(
+        self, view: Representation, query: Embeddings, rows: Rows, known: Shortlist | None
+    ) -> Scores:
+        """Scores of some rows, [R]; those that a shortlist knows are not computed again."""
+        scores = np.full(len(rows), np.nan, dtype=np.float32)
+        if known is not None:
+            _, places, others = np.intersect1d(
+                rows, known.rows, assume_unique=True, return_indices=True
+            )
+            scores[places] = known.scores[others]
+        missing = np.isnan(scores)
+        scores[missing] = self.snapshot.score(view, query, rows[missing])[0]
+        return scores
+
+
+def _best(shortlist: Shortlist, ids: dict[int, str], depth: int) -> Rows:
+    """The best rows of a shortlist in order, ties by id."""
+    levelled = dict(zip(shortlist.rows.tolist(), level(shortlist.scores).tolist(), strict=True))
+    best = heapq.nsmallest(depth, levelled, key=lambda row: (-levelled[row], ids[row]))
+    return np.asarray(best, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Changing an index: commits, compaction, codebooks, and what a build is worth."""
