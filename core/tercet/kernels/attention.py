@@ -7,17 +7,17 @@ whatever else is in the pack.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from threading import local
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.kernels.attention_loops import QUERIES, AttentionLoops
-from tercet.kernels.attention_step import CACHE_LINE, Form
+from tercet.kernels.attention_step import Form
 from tercet.kernels.compiling import Compiled, compiled, machine
+from tercet.kernels.memory import FLOAT_BYTES, Scratch
 
-FLOAT_BYTES = 4
+_scratch = Scratch()
 
 
 class Block(NamedTuple):
@@ -114,7 +114,7 @@ def attend(
         *(each.ctypes.data for each in (*states, found)),
         *(stride // FLOAT_BYTES for each in states for stride in each.strides[:2]),
         heads, work.table.ctypes.data, pairs.start, pairs.stop, window or 0,
-        _memory.of(code.space),
+        _scratch.of(code.space),
     )  # fmt: skip
 
 
@@ -130,20 +130,4 @@ class Code:
 def kernel(form: Form) -> Code:
     """Machine code for some heads."""
     code = AttentionLoops(form)
-    return Code(compiled(code.finish()), code.space)
-
-
-class _Memory(local):
-    """Memory of a thread, used again by each call."""
-
-    floats = np.empty(0, dtype=np.float32)
-
-    def of(self, space: int) -> int:
-        """The address of so many floats, where a cache line begins."""
-        if len(self.floats) < space + CACHE_LINE:
-            self.floats = np.zeros(space + CACHE_LINE, dtype=np.float32)
-        address = self.floats.ctypes.data
-        return address + -address % (CACHE_LINE * FLOAT_BYTES)
-
-
-_memory = _Memory()
+    return Code(compiled(code.finish(), speed_level=0), code.space)

@@ -148,15 +148,15 @@ class AttentionLoops:
 
         def row(lane: Value, _: list[Value]) -> list[Value]:
             behind = code.add(place, lane)
+            key, value = (rows.address(own, behind) for rows in (block.own_key, block.own_value))
 
             def product(dim: Value, sums: list[Value]) -> list[Value]:
                 here = code.add(code.mul(dim, width), lane)
-                number = code.load(block.own_key.address(own, behind, dim))
-                code.store(code.load(block.own_value.address(own, behind, dim)), own.at(read, here))
-                return [own.fma(number, code.load(own.at(queries, here)), sums[0])]
+                code.store(code.load(own.at(value, dim)), own.at(read, here))
+                asked = code.load(own.at(queries, here))
+                return [own.fma(code.load(own.at(key, dim)), asked, sums[0])]
 
-            zero = FLOAT(0.0)
-            _, sums = own.loop(own.count(0), own.count(self._head), product, carried=[zero])
+            _, sums = own.loop(own.count(0), own.count(self._head), product, carried=[FLOAT(0.0)])
             code.store(sums[0], own.at(memory.largest, behind))
             code.store(FLOAT(1.0), own.at(memory.sums, behind))
             return []

@@ -9,6 +9,7 @@ from llvmlite import ir
 from tercet.kernels.building import FLOAT, Kernel, Value
 from tercet.kernels.compiling import Machine
 from tercet.kernels.exponentials import exp2
+from tercet.kernels.memory import CACHE_LINE
 from tercet.kernels.tiles import tile
 from tercet.kernels.turning import filled, larger, smaller
 
@@ -17,9 +18,6 @@ VECTORS = 2
 
 NOTHING_SEEN = -1e30
 """The largest product before the first: less than any, and finite, so that it can be subtracted."""
-
-CACHE_LINE = 16
-"""Floats."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from tercet.kernels.building import LANE_INT, Kernel, Value
+from tercet.kernels.building import FLOAT, LANE_INT, Kernel, Value
 
 
 def side(lanes: int, dims: int) -> int:
@@ -36,10 +36,10 @@ class Rows:
         start = own.at(self.start, own.code.mul(place, self.stride))
         return Rows(start, self.stride, own.code.sub(self.last, place))
 
-    def address(self, own: Kernel, lane: Value, dim: Value) -> Value:
-        """Where the row of a lane, or the last row, has a dimension."""
+    def address(self, own: Kernel, lane: Value) -> Value:
+        """Where the row of a lane, or the last row, begins."""
         row = smaller(own, lane, self.last)
-        return own.at(self.start, own.code.mul(row, self.stride), dim)
+        return own.at(self.start, own.code.mul(row, self.stride))
 
 
 def smaller(own: Kernel, left: Value, right: Value) -> Value:
@@ -63,15 +63,14 @@ def turn_in(
 ) -> None:
     """Write rows, times a number, into the lanes of a panel, [dims, width]."""
     size = side(own.lanes, dims)
+    factor = ir.Constant(ir.VectorType(FLOAT, size), [scale] * size)
 
-    def square(lane: Value, dim: Value) -> None:
-        taken = [own.load(rows.address(own, each, dim), size) for each in _next(own, lane, size)]
-        factor = ir.Constant(taken[0].type, [scale] * size)
-        for place, turned in zip(_next(own, dim, size), transposed(own, taken), strict=True):
-            here = own.at(panel, own.code.mul(place, width), lane)
-            own.store(own.code.fmul(turned, factor), here)
+    def square(sources: list[Value], targets: list[Value], _: Value) -> None:
+        taken = [own.load(source, size) for source in sources]
+        for turned, target in zip(transposed(own, taken), targets, strict=True):
+            own.store(own.code.fmul(turned, factor), target)
 
-    _squares(own, square, dims=dims, width=width, size=size)
+    _squares(own, square, rows, panel, dims=dims, width=width)
 
 
 def turn_out(
@@ -80,15 +79,13 @@ def turn_out(
     """Write the lanes of a panel, each times a number of its own, to where their rows are."""
     size = side(own.lanes, dims)
 
-    def square(lane: Value, dim: Value) -> None:
-        factors, taken = own.load(own.at(scales, lane), size), []
-        for place in _next(own, dim, size):
-            here = own.at(panel, own.code.mul(place, width), lane)
-            taken.append(own.code.fmul(own.load(here, size), factors))
-        for place, turned in zip(_next(own, lane, size), transposed(own, taken), strict=True):
-            own.store(turned, rows.address(own, place, dim))
+    def square(targets: list[Value], sources: list[Value], lane: Value) -> None:
+        factors = own.load(own.at(scales, lane), size)
+        taken = [own.code.fmul(own.load(source, size), factors) for source in sources]
+        for turned, target in zip(transposed(own, taken), targets, strict=True):
+            own.store(turned, target)
 
-    _squares(own, square, dims=dims, width=width, size=size)
+    _squares(own, square, rows, panel, dims=dims, width=width)
 
 
 def transposed(own: Kernel, rows: Sequence[Value]) -> list[Value]:
@@ -108,23 +105,36 @@ def transposed(own: Kernel, rows: Sequence[Value]) -> list[Value]:
     return found
 
 
-def _next(own: Kernel, first: Value, size: int) -> list[Value]:
-    return [own.code.add(first, own.count(place)) for place in range(size)]
-
-
 def _squares(
     own: Kernel,
-    square: Callable[[Value, Value], None],
+    square: Callable[[list[Value], list[Value], Value], None],
+    rows: Rows,
+    panel: Value,
     *,
     dims: int,
     width: Value,
-    size: int,
 ) -> None:
-    """Go through a panel, square by square: `square` takes the first lane and dimension of each."""
+    """Go through a panel, square by square.
+
+    Args:
+        own: Is written.
+        square: Takes where a square's rows begin, in memory and in the panel, and its first lane.
+        rows: Those in memory.
+        panel: Where it begins.
+        dims: Of a row.
+        width: Of the panel.
+    """
+    code, size = own.code, side(own.lanes, dims)
 
     def lanes(lane: Value, _: list[Value]) -> list[Value]:
+        starts = [rows.address(own, code.add(lane, own.count(n))) for n in range(size)]
+
         def dimensions(dim: Value, _: list[Value]) -> list[Value]:
-            square(lane, smaller(own, dim, own.count(dims - size)))
+            first = smaller(own, dim, own.count(dims - size))
+            inside = [own.at(panel, code.mul(first, width), lane)]
+            while len(inside) < size:
+                inside.append(own.at(inside[-1], width))
+            square([own.at(start, first) for start in starts], inside, lane)
             return []
 
         own.loop(own.count(0), own.count(-(-dims // size) * size), dimensions, step=size)
