@@ -14,10 +14,11 @@ from transformers.utils import logging
 from tercet.encoding import attention, linear
 from tercet.encoding import backbone as backbone_module
 from tercet.encoding.backbone import PACKABLE, PaddedBackbone, load_backbone
-from tercet.encoding.linear import PackedLinear, can_pack, prepack
+from tercet.encoding.linear import CompiledLinear, PackedLinear, can_pack, prepack
 from tercet.encoding.packing import Pass, position_ids
 from tercet.encoding.precision import choose_device, choose_dtype
 from tercet.errors import MissingTensorError, UnknownLayoutError
+from tercet.kernels.linear import can_multiply
 from tercet.models.spec import ModelSpec
 
 CPU = torch.device("cpu")
@@ -266,6 +267,7 @@ def fresh_capability() -> Iterator[None]:
 def test_without_onednn_layers_stay_what_they_are(
     reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(linear, "can_multiply", lambda: False)
     if reason == "oneDNN is off":
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     else:
@@ -281,7 +283,13 @@ def missing_operator(*arguments: object, **options: object) -> object:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_packed_layer_is_the_layer(*, dtype: torch.dtype, bias: bool) -> None:
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_packed_layer_is_the_layer(
+    *, dtype: torch.dtype, bias: bool, kernels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = kernels and can_multiply()
+    monkeypatch.setattr(linear, "can_multiply", lambda: kernels)
+    kind = CompiledLinear if kernels and dtype == torch.float32 else PackedLinear
     torch.manual_seed(0)
     layer = torch.nn.Linear(24, 40, bias=bias, dtype=dtype)
     x = torch.randn(5, 24, dtype=dtype)
@@ -291,10 +299,39 @@ def test_a_packed_layer_is_the_layer(*, dtype: torch.dtype, bias: bool) -> None:
         block.fc1, block.activation_fn, block.fc2 = layer, torch.nn.GELU(), copy.deepcopy(layer)
         expected, activated = layer(x), torch.nn.functional.gelu(layer(x))
         prepack(block, dtype=dtype)
-        assert isinstance(block.fc2, PackedLinear) == can_pack(dtype)
+        if kind is CompiledLinear or can_pack(dtype):
+            assert type(block.fc2) is kind
         torch.testing.assert_close(block.fc2(x), expected, rtol=0, atol=tolerance)
         found = block.activation_fn(block.fc1(x))
         torch.testing.assert_close(found, activated, rtol=0, atol=tolerance)
+
+
+@pytest.mark.skipif(not can_multiply(), reason="kernels are off, or know no such processor")
+def test_a_compiled_layer_takes_states_of_any_shape_on_any_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(linear, "WORTH_A_THREAD", 1)
+    torch.manual_seed(0)
+    plain = torch.nn.Linear(500, 700)
+    layer = CompiledLinear(plain)
+    threads = torch.get_num_threads()
+    with torch.inference_mode():
+        x = torch.randn(3, 13, 500)
+        expected = layer(x)
+        torch.testing.assert_close(expected, plain(x), rtol=0, atol=1e-5)
+        try:
+            for count in (1, 2, 5):
+                torch.set_num_threads(count)
+                for states in (x, x.transpose(1, 2).contiguous().transpose(1, 2)):
+                    assert torch.equal(layer(states), expected)
+                assert torch.equal(layer(x[:, 3]), expected[:, 3])
+                assert torch.equal(layer(x[1, 2]), expected[1, 2])
+                assert layer(x[:0]).shape == (0, 13, 700)
+        finally:
+            torch.set_num_threads(threads)
+        for unfit in (x.double(), x[..., :400]):
+            with pytest.raises(ValueError, match="there are"):
+                layer(unfit)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +348,8 @@ def test_only_the_exact_gelu_is_fused(*, activation: Any, fused: bool) -> None:
     block.fc1 = torch.nn.Linear(8, 8)
     block.activation_fn = activation
     prepack(block, dtype=torch.float32)
-    assert isinstance(block.activation_fn, torch.nn.Identity) == (fused and can_pack(torch.float32))
+    packs = can_multiply() or can_pack(torch.float32)
+    assert isinstance(block.activation_fn, torch.nn.Identity) == (fused and packs)
 
 
 def test_auto_is_bfloat16_where_the_cpu_has_matrix_units_for_it(

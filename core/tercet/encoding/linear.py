@@ -1,7 +1,8 @@
-"""Linear layers whose weights lie in memory as the CPU's matrix units read them (oneDNN).
+"""Linear layers whose weights lie in memory as the CPU reads them.
 
-The operators are not a public interface of torch: where they are missing or refuse, the layer stays
-what it was.
+In float32 they are for a kernel of ours. In other arithmetics, and where kernels are off, they are
+for oneDNN's, which are not a public interface of torch: where these are missing or refuse, the
+layer stays what it was.
 """
 
 from functools import lru_cache
@@ -10,8 +11,17 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from tercet.kernels.linear import Panels, Share, can_multiply
+from tercet.scoring.threads import in_parallel
+
 ROWS_HINT = 1024
-"""Rows that the layout is chosen for: those of a full pack."""
+"""Rows that oneDNN's layout is chosen for: those of a full pack."""
+
+WORTH_A_THREAD = 10_000_000
+"""Products of two numbers below which handing work to another thread costs more than it saves."""
+
+ROWS_HIDDEN = 20
+"""Fewer take no less time: what counts then is how fast the weights are read."""
 
 FUSED = (
     ("dense", "intermediate_act_fn"),
@@ -30,6 +40,32 @@ class LinearKind(Protocol):
     def __call__(self, linear: nn.Linear, *, activation: Activation) -> nn.Module:
         """The layer and the activation behind it, as one module."""
         ...
+
+
+class CompiledLinear(nn.Module):
+    """y = act(x W^T + b) in float32, with W laid out for our kernel."""
+
+    def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        bias = None if linear.bias is None else linear.bias.detach().numpy()
+        # A layout of its own, so not a parameter.
+        self._panels = Panels.of(linear.weight.detach().numpy(), bias, gelu=activation == "gelu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Project the last axis."""
+        rows = x.reshape(-1, x.shape[-1])
+        rows = rows if rows.stride(1) == 1 else rows.contiguous()
+        y = torch.empty(len(rows), self.out_features)
+        read, written = rows.numpy(), y.numpy()
+
+        def some(share: Share) -> None:
+            self._panels.project(read, written, share)
+
+        products = self.in_features * self.out_features * max(len(rows), ROWS_HIDDEN)
+        threads = max(1, min(torch.get_num_threads(), products // WORTH_A_THREAD))
+        in_parallel(some, self._panels.shares(len(rows), threads))
+        return y.view(*x.shape[:-1], self.out_features)
 
 
 class PackedLinear(nn.Module):
@@ -71,8 +107,15 @@ def can_pack(dtype: torch.dtype) -> bool:
 @torch.inference_mode()
 def prepack(model: nn.Module, *, dtype: torch.dtype) -> None:
     """Lay out the linear layers of a model on the CPU, where that can be done."""
-    if can_pack(dtype):
+    if takes_any_rows(dtype):
+        replace_linears(model, CompiledLinear)
+    elif can_pack(dtype):
         replace_linears(model, PackedLinear)
+
+
+def takes_any_rows(dtype: torch.dtype) -> bool:
+    """Whether layers are our kernel's: it is the same for all numbers of rows."""
+    return dtype == torch.float32 and can_multiply()
 
 
 def replace_linears(model: nn.Module, kind: LinearKind) -> None:

@@ -161,13 +161,19 @@ class Kernel:
         """The larger one, lane by lane."""
         return self.code.select(self.code.fcmp_ordered(">", left, right), left, right)
 
-    def prefetch(self, address: Value) -> None:
-        """Ask for the cache line of an address, which need not be readable."""
+    def prefetch(self, address: Value, *, near: bool = True) -> None:
+        """Ask for the cache line of an address, which need not be readable.
+
+        Args:
+            address: In the line.
+            near: Whether it goes to the first cache, or to the second.
+        """
         kinds = [BYTE.as_pointer(), LANE_INT, LANE_INT, LANE_INT]
         self._declared("llvm.prefetch.p0", ir.VoidType(), kinds)
         here = self.code.bitcast(address, BYTE.as_pointer())
         function = self.module.get_global("llvm.prefetch.p0")
-        self.code.call(function, [here, LANE_INT(0), LANE_INT(3), LANE_INT(1)])  # to read, close by
+        place = LANE_INT(3 if near else 2)
+        self.code.call(function, [here, LANE_INT(0), place, LANE_INT(1)])  # to read, numbers
 
     def call(self, intrinsic: str, *arguments: Value) -> Value:
         """An intrinsic function whose result has the type of its first argument."""

@@ -28,6 +28,7 @@ def tile(
     each: Callable[[Value], None] | None = None,
     begin: Sequence[Value] | None = None,
     stride: int = 1,
+    unrolled: int = 1,
 ) -> Sums:
     """Write the products of rows with the columns of a panel.
 
@@ -37,17 +38,17 @@ def tile(
         panel: Where the panel begins, [dims, vectors * lanes].
         dims: How many dimensions there are.
         vectors: Of the panel's width.
-        each: Writes what else is done at each dimension, such as a prefetch.
+        each: Writes what else is done at each step, such as a prefetch.
         begin: What the sums of each row begin with; None is nothing. Where these are whole numbers,
             four unsigned bytes of a row and four signed ones of a column make a dimension.
         stride: Numbers from one dimension of a row to the next.
+        unrolled: Dimensions of a step; those left over are a step each, without `each`. It saves
+            instructions that would take turns of the units which multiply.
     """
     first_sums = [kernel.floats(0.0)] * vectors if begin is None else list(begin)
     add = kernel.fma if first_sums[0].type == kernel.vector else kernel.byte_products
 
-    def step(dim: Value, sums: list[Value]) -> list[Value]:
-        if each is not None:
-            each(dim)
+    def one(dim: Value, sums: list[Value]) -> list[Value]:
         first = kernel.code.mul(dim, kernel.count(vectors * kernel.lanes))
         columns = [
             kernel.load(kernel.at(panel, first, vector * kernel.lanes)) for vector in range(vectors)
@@ -61,7 +62,18 @@ def tile(
                 found.append(add(number, columns[vector], sums[place]))
         return found
 
-    _, sums = kernel.loop(kernel.count(0), dims, step, carried=first_sums * len(rows))
+    def step(dim: Value, sums: list[Value]) -> list[Value]:
+        if each is not None:
+            each(dim)
+        for more in range(unrolled):
+            sums = one(kernel.code.add(dim, kernel.count(more)), sums)
+        return sums
+
+    dim, sums = kernel.loop(
+        kernel.count(0), dims, step, step=unrolled, carried=first_sums * len(rows)
+    )
+    if unrolled > 1:
+        _, sums = kernel.loop(dim, dims, one, carried=sums)
     return [sums[start : start + vectors] for start in range(0, len(sums), vectors)]
 
 
