@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from tercet.encoding.attention import PACKED
 from tercet.encoding.int8 import quantise
 from tercet.encoding.kernel_attention import RunsAtOnce, find_kernel
-from tercet.encoding.linear import prepack
+from tercet.encoding.linear import prepack, takes_any_rows
 from tercet.encoding.options import Quantize
 from tercet.encoding.packing import (
     POSITIONS_BEHIND_PADDING,
@@ -90,7 +90,10 @@ def load_backbone(
             windows=getattr(model.config, "sliding_window", None) is not None,
         )
         kernel = find_kernel(device=device, dtype=dtype)
-        return PackedBackbone(model, device=device, pad=pad, varlen=varlen, kernel=kernel)
+        fills = device.type == "cpu" and (quantize is not None or not takes_any_rows(dtype))
+        return PackedBackbone(
+            model, device=device, pad=pad, varlen=varlen, kernel=kernel, fills=fills
+        )
     return PaddedBackbone(model, device=device)
 
 
@@ -171,6 +174,7 @@ class PackedBackbone:
         pad: int | None,
         varlen: Varlen | None = None,
         kernel: Callable[[Sequence[Run]], RunsAtOnce] | None = None,
+        fills: bool = False,
     ) -> None:
         """Take a model whose attention is `packed_attention`.
 
@@ -180,8 +184,9 @@ class PackedBackbone:
             pad: Id of the pad token where positions are counted behind it; None where from 0.
             varlen: What computes the attention of a pack at once; None without such an operator.
             kernel: What does so on a CPU; None without.
+            fills: Whether packs are filled up to few sizes.
         """
-        self._model, self._device, self._pad = model, device, pad
+        self._model, self._device, self._pad, self._fills = model, device, pad, fills
         self._varlen, self._kernel = varlen, kernel
 
     @torch.inference_mode()
@@ -203,9 +208,9 @@ class PackedBackbone:
         return states[0, : sum(map(len, passes))]  # [1, padded rows, H] -> [rows, H]
 
     def _row(self, values: Sequence[NDArray[np.int64]]) -> Tensor:
-        """The values of all passes and, on a CPU, some zeros that no row reads, [1, rows]."""
+        """The values of all passes and, in a filled pack, zeros that no row reads, [1, rows]."""
         joined = np.concatenate(values)
-        rows = padded_rows(len(joined)) if self._device.type == "cpu" else len(joined)
+        rows = padded_rows(len(joined)) if self._fills else len(joined)
         row = np.zeros((1, rows), dtype=np.int64)
         row[0, : len(joined)] = joined
         return to_device(row, self._device)

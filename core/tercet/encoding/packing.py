@@ -121,10 +121,10 @@ def alike(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def padded_rows(rows: int) -> int:
-    """Rows that a CPU computes with: few sizes, 4 from each power of two to the next, or 8.
+    """Rows that oneDNN computes with: few sizes, 4 from each power of two to the next, or 8.
 
-    Its library builds kernels for each number of rows that it meets, and keeps them for good, half
-    a megabyte for each kind of layer. Up to 512 rows, which few packs have, 4 sizes are enough.
+    It builds kernels for each number of rows that it meets, and keeps them for good, half a
+    megabyte for each kind of layer. Up to 512 rows, which few packs have, 4 sizes are enough.
     """
     power = (rows - 1).bit_length()  # rows are more than half of 2 ** power
     step = max(SMALLEST_STEP, 1 << max(0, power - 3 - (rows > ROWS_OF_A_SMALL_PACK)))
