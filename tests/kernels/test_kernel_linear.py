@@ -76,6 +76,13 @@ def test_a_row_has_the_same_bits_wherever_and_among_whatever_it_stands(*, gelu: 
             np.testing.assert_array_equal(found, together[start : start + rows])
 
 
+def test_the_bits_are_the_same_where_many_rows_take_long_ones_in_segments() -> None:
+    layer, x = Panels.of(numbers(70, 2100), numbers(70), gelu=True), numbers(ROWS, 2100)
+    together = projected(layer, x)
+    for row in (0, 100, ROWS - 1):
+        np.testing.assert_array_equal(projected(layer, x[row : row + 1])[0], together[row])
+
+
 def test_shares_of_threads_make_the_whole_once() -> None:
     layer = Panels.of(numbers(3000, 2), None)
     for rows, threads in product((0, 1, 95, 193, 1000), (1, 2, 7, 200)):

@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.kernels.compiling import Compiled, Machine, compiled, machine
-from tercet.kernels.linear_loops import VECTORS, LinearLoops, tile_heights
+from tercet.kernels.linear_loops import PIECE, VECTORS, LinearLoops, tile_heights
 from tercet.kernels.memory import FLOAT_BYTES, Scratch, aligned
 
 ROWS = 252
-"""Most rows of a block: a piece of their numbers, and their sums, stay in the second cache."""
+"""Most rows of a block: their numbers, as many as meet a panel, stay in the second cache."""
+
+NUMBERS = 1 << 18
+"""Of rows that meet all panels before the next ones, for the same reason."""
 
 ROWS_WORTH_A_SHARE = 96
 """Rows below which several threads share the panels, and read them once, instead of the rows."""
@@ -107,16 +110,24 @@ class Panels:
         _check(out, (len(x), self.columns), rows)
         if not 0 <= some.start <= some.stop <= panels:
             raise ValueError(f"panels are {some}, and there are {panels}")
-        run, step = kernel(self.machine), tile_heights(self.machine)
-        for block in _cut(len(rows), -(-len(rows) // ROWS), step[0]):
+        run, heights = kernel(self.machine), tile_heights(self.machine)
+        for block in _cut(len(rows), -(-len(rows) // ROWS), heights[0]):
+            filled = -(-len(block) // heights[-1]) * heights[-1]
+            sums = filled * width
+            segments = _cut(dims, -(-dims * len(block) // NUMBERS), PIECE)
+            packed = _scratch.of(filled * len(segments[0]) + sums * len(some))
             first = rows.start + block.start
-            filled = -(-len(block) // step[-1]) * step[-1]
-            run(
-                x.ctypes.data + first * x.strides[0], x.strides[0] // FLOAT_BYTES, len(block), dims,
-                self.weights.ctypes.data, some.start, some.stop, self.bias.ctypes.data,
-                out.ctypes.data + first * out.strides[0], out.strides[0] // FLOAT_BYTES,
-                self.columns, self.gelu, _scratch.of(filled * (dims + width)),
-            )  # fmt: skip
+            for segment in segments:
+                run(
+                    x.ctypes.data + first * x.strides[0] + segment.start * FLOAT_BYTES,
+                    x.strides[0] // FLOAT_BYTES, len(block), len(segment),
+                    self.weights.ctypes.data + segment.start * width * FLOAT_BYTES, dims * width,
+                    some.start, some.stop, self.bias.ctypes.data, segment.start == 0,
+                    out.ctypes.data + first * out.strides[0], out.strides[0] // FLOAT_BYTES,
+                    self.columns, segment.stop == dims, self.gelu,
+                    packed, packed + filled * len(segments[0]) * FLOAT_BYTES,
+                    sums if len(segments) > 1 else 0,
+                )  # fmt: skip
 
 
 def can_multiply() -> bool:

@@ -38,30 +38,43 @@ def tile_heights(here: Machine) -> list[int]:
 
 
 class LinearLoops:
-    """Writes a layer.
+    """Writes a layer, or what some of its dimensions add to it.
 
-    Its arguments: rows, floats from one to the next, how many, and their dimensions; panels, the
-    first of those to multiply with and the one behind the last; a bias for each column of all
-    panels; where results go, floats from one's row to the next, and how many columns there are;
-    1 for GELU or 0; and memory, for each row as many floats as a panel is wide and a row is long.
+    Its arguments: rows, floats from one to the next, how many, and their dimensions; panels, floats
+    from one to the next, the first of those to multiply with and the one behind the last; a bias
+    for each column of all panels, and 1 if sums begin as that, or 0; where results go, floats from
+    one's row to the next, and how many columns there are; 1 if results are written, or 0, and 1 if
+    these are GELU's; and memory: for the rows, then for sums, with floats from one panel's sums to
+    the next's.
     """
 
     def __init__(self, here: Machine) -> None:
-        kinds = [FLOATS, INT, INT, INT, FLOATS, INT, INT, FLOATS, FLOATS, INT, INT, INT, FLOATS]
+        kinds = [FLOATS, INT, INT, INT, FLOATS, INT, INT, INT, FLOATS, INT]
+        kinds += [FLOATS, INT, INT, INT, INT, FLOATS, FLOATS, INT]
         own = self._own = Kernel("linear", kinds, lanes=here.lanes)
         self._heights, self._wide = tile_heights(here), VECTORS * here.lanes
         self._x, self._stride, self._rows, self._dims = own.arguments[:4]
-        self._panels, self._first, self._stop, self._bias = own.arguments[4:8]
-        self._y, self._y_stride, self._columns, self._activates, self._sums = own.arguments[8:]
+        self._panels, self._panel_stride, self._first, self._stop = own.arguments[4:8]
+        self._bias, begins, self._y, self._y_stride, self._columns = own.arguments[8:13]
+        ends, self._activates, self._packed, self._sums, self._sums_stride = own.arguments[13:]
+        self._begins = own.code.icmp_signed("==", begins, own.count(1))
+        self._ends = own.code.icmp_signed("==", ends, own.count(1))
         self._tall, self._width = own.count(self._heights[0]), own.count(self._wide)
         self._filled = filled(own, self._rows, self._heights[-1])
-        self._packed = own.at(self._sums, own.code.mul(self._filled, self._width))
         tiles = own.code.sdiv(filled(own, self._filled, self._heights[0]), self._tall)
         self._share = own.code.sdiv(own.count(1 << FRACTION), tiles)
 
     def finish(self) -> Kernel:
         """All of it."""
-        own = self._own
+        own, code = self._own, self._own.code
+        first = own.at(self._panels, code.mul(self._first, self._panel_stride))
+        soon = smaller(own, self._dims, own.count(PIECE))
+
+        def fetch(dim: Value, _: list[Value]) -> list[Value]:
+            self._fetch_row(own.at(first, code.mul(dim, self._width)))
+            return []
+
+        own.loop(own.count(0), soon, fetch)
         end = filled(own, self._filled, self._heights[0])
         own.loop(own.count(0), end, self._pack, step=self._heights[0])
         own.loop(self._first, self._stop, self._panel)
@@ -112,15 +125,15 @@ class LinearLoops:
     def _panel(self, panel: Value, _: list[Value]) -> list[Value]:
         """Multiply all rows with a panel."""
         own, code = self._own, self._own.code
-        column = code.mul(panel, self._width)
-        start = own.at(self._panels, code.mul(column, self._dims))
-        bias = own.at(self._bias, column)
+        start = own.at(self._panels, code.mul(panel, self._panel_stride))
+        sums = own.at(self._sums, code.mul(code.sub(panel, self._first), self._sums_stride))
         end = filled(own, self._dims, PIECE)
-        own.loop(own.count(0), end, partial(self._piece, start, bias, column), step=PIECE)
+        body = partial(self._piece, start, code.mul(panel, self._width), sums)
+        own.loop(own.count(0), end, body, step=PIECE)
         return []
 
     def _piece(
-        self, panel: Value, bias: Value, column: Value, dim: Value, _: list[Value]
+        self, panel: Value, column: Value, sums: Value, dim: Value, _: list[Value]
     ) -> list[Value]:
         """Add the products with some dimensions of a panel to the sums, which begin as the bias.
 
@@ -129,29 +142,24 @@ class LinearLoops:
         own, code = self._own, self._own.code
         count = smaller(own, code.sub(self._dims, dim), own.count(PIECE))
         piece = own.at(panel, code.mul(dim, self._width))
-        begins = code.icmp_signed("==", dim, own.count(0))
-        stride = code.select(begins, own.count(0), self._width)
-        ends = code.icmp_signed("==", code.add(dim, count), self._dims)
-        wanted = code.select(ends, self._rows, own.count(0))
+        begins = code.and_(self._begins, code.icmp_signed("==", dim, own.count(0)))
+        bias, stride = own.at(self._bias, column), code.select(begins, own.count(0), self._width)
+        is_last = code.icmp_signed("==", code.add(dim, count), self._dims)
+        wanted = code.select(code.and_(self._ends, is_last), self._rows, own.count(0))
+        next_panel = own.at(panel, self._panel_stride)
+        following = code.select(is_last, next_panel, own.at(piece, code.mul(count, self._width)))
 
         def some(height: int, place: Value, _: list[Value]) -> list[Value]:
             there = code.add(code.mul(place, self._dims), code.mul(dim, own.count(height)))
             rows = [own.at(self._packed, there, row) for row in range(height)]
-            fetch = self._fetching(piece, count, place)
             products = tile(
-                own,
-                rows,
-                piece,
-                count,
-                vectors=VECTORS,
-                each=fetch,
-                stride=height,
-                unrolled=STREAMS,
-            )
-            sums = own.at(self._sums, code.mul(place, self._width))
-            self._add(products, code.select(begins, bias, sums), stride, sums)
+                own, rows, piece, count, vectors=VECTORS, stride=height, unrolled=STREAMS,
+                each=self._fetching(following, count, place),
+            )  # fmt: skip
+            those = own.at(sums, code.mul(place, self._width))
+            self._add(products, code.select(begins, bias, those), stride, those)
             stop = smaller(own, wanted, code.add(place, own.count(height)))
-            own.loop(place, stop, partial(self._finish, column))
+            own.loop(place, stop, partial(self._finish, column, sums))
             return []
 
         place = own.count(0)
@@ -168,13 +176,12 @@ class LinearLoops:
                 old = own.load(own.at(before, code.mul(own.count(row), stride), lane))
                 own.store(code.fadd(old, product), own.at(sums, row * self._wide + lane))
 
-    def _fetching(self, piece: Value, count: Value, place: Value) -> Callable[[Value], None]:
-        """Writes what a tile does at each step: it fetches its share of the next piece.
+    def _fetching(self, following: Value, count: Value, place: Value) -> Callable[[Value], None]:
+        """Writes what a tile does at each step: it fetches its share of the piece that follows.
 
         Of each stream, one row.
         """
         own, code = self._own, self._own.code
-        following = own.at(piece, code.mul(count, self._width))
         stream = code.mul(code.sdiv(count, own.count(STREAMS)), self._width)
         done = code.mul(code.sdiv(place, self._tall), count)
 
@@ -183,17 +190,20 @@ class LinearLoops:
             turn = code.ashr(share, own.count(FRACTION + STREAMS.bit_length() - 1))
             start = own.at(following, code.mul(turn, self._width))
             for number in range(STREAMS):
-                for line in range(0, self._wide, CACHE_LINE):
-                    there = own.at(start, code.mul(stream, own.count(number)), line)
-                    own.prefetch(there, near=False)
+                self._fetch_row(own.at(start, code.mul(stream, own.count(number))))
 
         return fetch
 
-    def _finish(self, column: Value, row: Value, _: list[Value]) -> list[Value]:
+    def _fetch_row(self, start: Value) -> None:
+        """Ask for one row of a piece."""
+        for line in range(0, self._wide, CACHE_LINE):
+            self._own.prefetch(self._own.at(start, line), near=False)
+
+    def _finish(self, column: Value, sums: Value, row: Value, _: list[Value]) -> list[Value]:
         """Copy the sums of a row to where they are wanted, as far as there are columns."""
         own, code = self._own, self._own.code
         columns = smaller(own, code.sub(self._columns, column), self._width)
-        here = own.at(self._sums, code.mul(row, self._width))
+        here = own.at(sums, code.mul(row, self._width))
         there = own.at(self._y, code.mul(row, self._y_stride), column)
 
         def activate(lane: Value, _: list[Value]) -> list[Value]:
