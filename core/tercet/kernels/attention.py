@@ -6,7 +6,6 @@ whatever else is in the pack.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from tercet.kernels.attention_loops import QUERIES, AttentionLoops
 from tercet.kernels.attention_step import Form
-from tercet.kernels.compiling import Compiled, compiled, machine
+from tercet.kernels.compiling import Compiled, compiled, machine, made_once
 from tercet.kernels.memory import FLOAT_BYTES, Scratch
 
 _scratch = Scratch()
@@ -126,7 +125,7 @@ class Code:
     space: int
 
 
-@cache
+@made_once
 def kernel(form: Form) -> Code:
     """Machine code for some heads."""
     code = AttentionLoops(form)

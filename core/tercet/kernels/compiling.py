@@ -10,8 +10,9 @@ import platform
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, c_int64, c_void_p
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
+from functools import cache, wraps
+from threading import Lock
+from typing import Any, TypeVar, TypeVarTuple
 
 from llvmlite import binding as llvm
 
@@ -21,6 +22,9 @@ Compiled = Callable[..., None]
 """Takes addresses and counts, and lets go of the interpreter meanwhile."""
 
 SWITCH = "TERCET_KERNELS"
+
+Forms = TypeVarTuple("Forms")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,21 @@ def machine() -> Machine | None:
     if features.get("avx512f"):
         return VNNI if features.get("avx512vnni") else AVX512
     return AVX2 if features.get("avx2") and features.get("fma") and features.get("f16c") else None
+
+
+def made_once(make: Callable[[*Forms], Made]) -> Callable[[*Forms], Made]:
+    """Keep what is made for each form; threads that ask for it meanwhile wait for it."""
+    made: dict[tuple[*Forms], Made] = {}
+    lock = Lock()
+
+    @wraps(make)
+    def find(*form: *Forms) -> Made:
+        with lock:
+            if form not in made:
+                made[form] = make(*form)
+            return made[form]
+
+    return find
 
 
 def compiled(kernel: Kernel, *, speed_level: int = 2) -> Compiled:

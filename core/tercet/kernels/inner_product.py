@@ -6,7 +6,7 @@ once, so that what was loaded is used several times; with one query, memory sets
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from tercet.kernels.building import FLOATS, INT, INTS, LANE_INT, Kernel, Value
-from tercet.kernels.compiling import Compiled, Machine, compiled, machine
+from tercet.kernels.compiling import Compiled, Machine, compiled, machine, made_once
 from tercet.kernels.stored import KINDS
 from tercet.kernels.tiles import heights
 
@@ -91,7 +91,7 @@ class Form:
         return self.machine.registers // 2 // QUERIES if self.several else ROWS_OF_ONE
 
 
-@cache
+@made_once
 def kernel(form: Form) -> Compiled:
     """Machine code.
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 from tercet.kernels.building import (
     FLOAT,
@@ -15,7 +15,7 @@ from tercet.kernels.building import (
     Kernel,
     Value,
 )
-from tercet.kernels.compiling import Compiled, Machine, compiled
+from tercet.kernels.compiling import Compiled, Machine, compiled, made_once
 from tercet.kernels.stored import KINDS
 from tercet.kernels.tiles import Sums, heights, tile
 
@@ -47,7 +47,7 @@ class Form:
     dim: int
 
 
-@cache
+@made_once
 def kernel(form: Form) -> Compiled:
     """Machine code.
 

@@ -5,13 +5,12 @@ Weights lie in panels as the processor at hand reads them, and are read once for
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tercet.kernels.compiling import Compiled, Machine, compiled, machine
+from tercet.kernels.compiling import Compiled, Machine, compiled, machine, made_once
 from tercet.kernels.linear_loops import PIECE, VECTORS, LinearLoops, tile_heights
 from tercet.kernels.memory import FLOAT_BYTES, Scratch, aligned
 
@@ -135,7 +134,7 @@ def can_multiply() -> bool:
     return machine() is not None
 
 
-@cache
+@made_once
 def kernel(here: Machine) -> Compiled:
     """Machine code of all layers."""
     return compiled(LinearLoops(here).finish())

@@ -1,12 +1,10 @@
 """Posting lists: for each query token the best gain that a row has, added up over query tokens."""
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.kernels.building import FLOATS, INT, INTS, LANE_INT, LANE_INTS, Kernel, Value
-from tercet.kernels.compiling import Compiled, compiled, machine
+from tercet.kernels.compiling import Compiled, compiled, machine, made_once
 
 Places = NDArray[np.int64]
 
@@ -57,7 +55,7 @@ def added_gains(
     return total
 
 
-@cache
+@made_once
 def kernel() -> Compiled:
     """Machine code.
 
