@@ -329,9 +329,12 @@ def test_a_compiled_layer_takes_states_of_any_shape_on_any_threads(
                 assert layer(x[:0]).shape == (0, 13, 700)
         finally:
             torch.set_num_threads(threads)
-        for unfit in (x.double(), x[..., :400]):
-            with pytest.raises(ValueError, match="there are"):
-                layer(unfit)
+        with pytest.raises(ValueError, match="from 500 to 700 numbers"):
+            layer(x[..., :400])
+        with pytest.raises(ValueError, match="laid out to encode float32"):
+            layer(x.double())
+    with pytest.raises(ValueError, match="requires_grad=True"):
+        layer(torch.zeros(1, 500, requires_grad=True))
 
 
 @pytest.mark.parametrize(

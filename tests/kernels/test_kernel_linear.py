@@ -2,14 +2,13 @@
 
 from itertools import product
 from math import erfc, sqrt
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tercet.kernels import linear
 from tercet.kernels.compiling import ARM, AVX2, AVX512, Machine
-from tercet.kernels.linear import ROWS, Panels, Share, can_multiply
+from tercet.kernels.linear import ROWS, Matrix, Panels, Share, can_multiply
 
 SIZES = [(1, 1), (7, 5), (16, 32), (33, 70), (256, 64), (300, 31)]
 """Dimensions and columns: of few of them is anything a multiple."""
@@ -26,10 +25,14 @@ def numbers(*shape: int) -> np.ndarray:
     return np.random.default_rng(shape).standard_normal(shape, dtype=np.float32)
 
 
+def matrix(rows: np.ndarray) -> Matrix:
+    return Matrix(rows.ctypes.data, *rows.shape, stride=rows.strides[0] // rows.itemsize)
+
+
 def projected(layer: Panels, x: np.ndarray, *, threads: int = 1) -> np.ndarray:
     out = np.full((len(x), layer.columns), np.nan, dtype=np.float32)
     for share in layer.shares(len(x), threads):
-        layer.project(x, out, share)
+        layer.project(matrix(x), matrix(out), share)
     return out
 
 
@@ -37,7 +40,7 @@ def projected(layer: Panels, x: np.ndarray, *, threads: int = 1) -> np.ndarray:
 @pytest.mark.parametrize(("dims", "columns"), SIZES)
 def test_results_are_sums_of_products_and_a_bias(dims: int, columns: int) -> None:
     weight, bias = numbers(columns, dims), numbers(columns)
-    layer, without = Panels.of(weight, bias), Panels.of(weight, None)
+    layer, without = Panels(weight, bias), Panels(weight, None)
     for rows in range(1, 31):
         x = numbers(rows, dims)
         expected = x.astype(np.float64) @ weight.astype(np.float64).T
@@ -50,7 +53,7 @@ def test_results_are_sums_of_products_and_a_bias(dims: int, columns: int) -> Non
 def test_gelu_is_x_times_the_share_of_the_normal_distribution_below_it() -> None:
     x = np.concatenate((np.linspace(-12, 12, 4801), [0.0, 1e-30, -1e-30, 1e30]))
     x = x.astype(np.float32)[:, None]
-    found = projected(Panels.of(np.ones((1, 1), dtype=np.float32), None, gelu=True), x)[:, 0]
+    found = projected(Panels(np.ones((1, 1), dtype=np.float32), None, gelu=True), x)[:, 0]
     expected = [value * erfc(-value / sqrt(2)) / 2 for value in x[:, 0].tolist()]
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=4e-7)
     assert found[-4] == 0
@@ -60,14 +63,14 @@ def test_gelu_is_x_times_the_share_of_the_normal_distribution_below_it() -> None
 def test_no_number_stays_no_number() -> None:
     x = np.asarray([[np.nan, 0], [1, 2]], dtype=np.float32)
     for gelu in (False, True):
-        found = projected(Panels.of(np.ones((3, 2), dtype=np.float32), None, gelu=gelu), x)
+        found = projected(Panels(np.ones((3, 2), dtype=np.float32), None, gelu=gelu), x)
         assert np.isnan(found).tolist() == [[True] * 3, [False] * 3]
 
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("gelu", [False, True])
 def test_a_row_has_the_same_bits_wherever_and_among_whatever_it_stands(*, gelu: bool) -> None:
-    layer = Panels.of(numbers(45, 300), numbers(45), gelu=gelu)
+    layer = Panels(numbers(45, 300), numbers(45), gelu=gelu)
     x = numbers(2 * ROWS + 33, 300)
     together = projected(layer, x)
     for rows, threads in product((1, 2, 11, 12, 13, 27, ROWS + 1), (1, 2, 5)):
@@ -77,16 +80,16 @@ def test_a_row_has_the_same_bits_wherever_and_among_whatever_it_stands(*, gelu: 
 
 
 def test_the_bits_are_the_same_where_many_rows_take_long_ones_in_segments() -> None:
-    layer, x = Panels.of(numbers(70, 2100), numbers(70), gelu=True), numbers(ROWS, 2100)
+    layer, x = Panels(numbers(70, 2100), numbers(70), gelu=True), numbers(ROWS, 2100)
     together = projected(layer, x)
     for row in (0, 100, ROWS - 1):
         np.testing.assert_array_equal(projected(layer, x[row : row + 1])[0], together[row])
 
 
 def test_shares_of_threads_make_the_whole_once() -> None:
-    layer = Panels.of(numbers(3000, 2), None)
+    layer = Panels(numbers(3000, 2), None)
     for rows, threads in product((0, 1, 95, 193, 1000), (1, 2, 7, 200)):
-        done = np.zeros((rows, len(layer.weights)), dtype=np.int64)
+        done = np.zeros((rows, len(layer)), dtype=np.int64)
         shares = layer.shares(rows, threads)
         for share in shares:
             done[np.ix_(share.rows, share.panels)] += 1
@@ -95,11 +98,11 @@ def test_shares_of_threads_make_the_whole_once() -> None:
 
 
 def test_rows_lie_among_others_in_what_is_read_and_written() -> None:
-    x, layer = numbers(20, 40), Panels.of(numbers(9, 16), numbers(9))
+    x, layer = numbers(20, 40), Panels(numbers(9, 16), numbers(9))
     taken = x[::2, 3:19]
     taken.flags.writeable = False
     out = np.zeros((10, 30), dtype=np.float32)
-    layer.project(taken, out[:, 5:14], Share(range(2, 9), range(1)))
+    layer.project(matrix(taken), matrix(out[:, 5:14]), Share(range(2, 9), range(1)))
     expected = projected(layer, np.ascontiguousarray(taken))
     np.testing.assert_array_equal(out[2:9, 5:14], expected[2:9])
     out[2:9, 5:14] = 0
@@ -109,23 +112,23 @@ def test_rows_lie_among_others_in_what_is_read_and_written() -> None:
 @pytest.mark.parametrize(
     ("x", "out", "share"),
     [
-        (numbers(4, 5), numbers(4, 3), Share(range(4), range(1))),
-        (numbers(4, 6).astype(np.float64), numbers(4, 3), Share(range(4), range(1))),
-        (numbers(6, 4).T, numbers(4, 3), Share(range(4), range(1))),
-        (numbers(4, 6)[::-1], numbers(4, 3), Share(range(4), range(1))),
-        (numbers(4, 6), numbers(3, 3), Share(range(3), range(1))),
-        (numbers(4, 6), numbers(4, 3), Share(range(5), range(1))),
-        (numbers(4, 6), numbers(4, 3), Share(range(4), range(2))),
+        ((4, 5), (4, 3), Share(range(4), range(1))),
+        ((4, 6), (4, 2), Share(range(4), range(1))),
+        ((4, 6), (3, 3), Share(range(3), range(1))),
+        ((4, 6), (4, 3), Share(range(5), range(1))),
+        ((4, 6), (4, 3), Share(range(4), range(2))),
     ],
-    ids=["dimensions", "type", "columns", "backwards", "results", "rows", "panels"],
+    ids=["dimensions", "columns", "results", "rows", "panels"],
 )
-def test_memory_that_is_not_as_said_is_refused(x: Any, out: Any, share: Share) -> None:
-    with pytest.raises(ValueError, match=r"there are"):
-        Panels.of(numbers(3, 6), None).project(x, out, share)
+def test_shapes_that_do_not_fit_the_layer_are_refused(
+    x: tuple[int, int], out: tuple[int, int], share: Share
+) -> None:
+    with pytest.raises(ValueError, match="from 6 to 3 numbers is asked for, and there are"):
+        Panels(numbers(3, 6), None).project(matrix(numbers(*x)), matrix(numbers(*out)), share)
 
 
 def test_without_kernels_there_are_no_panels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "machine", lambda: None)
     assert not can_multiply()
     with pytest.raises(RuntimeError, match="kernels are off"):
-        Panels.of(numbers(3, 6), None)
+        Panels(numbers(3, 6), None)

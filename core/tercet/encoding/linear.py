@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from tercet.kernels.linear import Panels, Share, can_multiply
+from tercet.kernels.linear import Matrix, Panels, Share, can_multiply
 from tercet.scoring.threads import in_parallel
 
 ROWS_HINT = 1024
@@ -50,22 +50,43 @@ class CompiledLinear(nn.Module):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         bias = None if linear.bias is None else linear.bias.detach().numpy()
         # A layout of its own, so not a parameter.
-        self._panels = Panels.of(linear.weight.detach().numpy(), bias, gelu=activation == "gelu")
+        self._panels = Panels(linear.weight.detach().numpy(), bias, gelu=activation == "gelu")
 
     def forward(self, x: Tensor) -> Tensor:
         """Project the last axis."""
         rows = x.reshape(-1, x.shape[-1])
-        rows = rows if rows.stride(1) == 1 else rows.contiguous()
-        y = torch.empty(len(rows), self.out_features)
-        read, written = rows.numpy(), y.numpy()
+        if rows.stride(1) != 1:
+            rows = rows.contiguous()
+        y = torch.empty(rows.shape[0], self.out_features)
+        read, written = _matrix(rows), _matrix(y)
 
         def some(share: Share) -> None:
             self._panels.project(read, written, share)
 
-        products = self.in_features * self.out_features * max(len(rows), ROWS_HIDDEN)
-        threads = max(1, min(torch.get_num_threads(), products // WORTH_A_THREAD))
-        in_parallel(some, self._panels.shares(len(rows), threads))
+        in_parallel(some, self._panels.shares(read.rows, self._threads(read.rows)))
         return y.view(*x.shape[:-1], self.out_features)
+
+    def _threads(self, rows: int) -> int:
+        """How many compute so many rows."""
+        threads = torch.get_num_threads()
+        if threads == 1:
+            return 1
+        products = self.in_features * self.out_features * max(rows, ROWS_HIDDEN)
+        return max(1, min(threads, products // WORTH_A_THREAD))
+
+
+def _matrix(states: Tensor) -> Matrix:
+    """Where the rows of states are.
+
+    Raises:
+        ValueError: Our kernel cannot read them.
+    """
+    if states.dtype != torch.float32 or not states.is_cpu or states.requires_grad:
+        raise ValueError(
+            f"the states are {states.dtype} on {states.device}, requires_grad="
+            f"{states.requires_grad}: this layer was laid out to encode float32 on a CPU"
+        )
+    return Matrix(states.data_ptr(), states.shape[0], states.shape[1], states.stride(0))
 
 
 class PackedLinear(nn.Module):

@@ -3,8 +3,6 @@
 Weights lie in panels as the processor at hand reads them, and are read once for a block of rows.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +26,22 @@ Floats = NDArray[np.float32]
 _scratch = Scratch()
 
 
+class Matrix(NamedTuple):
+    """Floats in memory that stays where it is: those of a row side by side.
+
+    Attributes:
+        address: Where the first one is.
+        rows: How many rows there are.
+        columns: Floats of each.
+        stride: Floats from one row to the next.
+    """
+
+    address: int
+    rows: int
+    columns: int
+    stride: int
+
+
 class Share(NamedTuple):
     """What one thread does: some rows, with some of the panels."""
 
@@ -35,26 +49,15 @@ class Share(NamedTuple):
     panels: range
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Panels:
-    """A layer.
+    """A layer, laid out for the processor at hand.
 
     Attributes:
-        machine: The processor that it is laid out for.
-        weights: [panels, K, width], 0 where there is no column.
-        bias: [panels * width].
+        dims: Numbers of a row, K.
         columns: Numbers of a result, N.
-        gelu: Whether that is computed of them.
     """
 
-    machine: Machine
-    weights: Floats
-    bias: Floats
-    columns: int
-    gelu: bool
-
-    @classmethod
-    def of(cls, weight: Floats, bias: Floats | None, *, gelu: bool = False) -> "Panels":
+    def __init__(self, weight: Floats, bias: Floats | None, *, gelu: bool = False) -> None:
         """Lay out a layer.
 
         Args:
@@ -68,65 +71,65 @@ class Panels:
         here = machine()
         if here is None:
             raise RuntimeError("kernels are off: `can_multiply` tells")
-        columns, dims = weight.shape
-        width = VECTORS * here.lanes
-        whole, rest = divmod(columns, width)
-        count = -(-columns // width)
-        weights = aligned(count * dims * width).reshape(count, dims, width)
-        by_panel = weight[: whole * width].reshape(whole, width, dims)
-        weights[:whole] = by_panel.transpose(0, 2, 1)
-        if rest:
-            weights[whole] = 0
-            weights[whole, :, :rest] = weight[whole * width :].T
-        biases = np.zeros(count * width, dtype=np.float32)
+        self.columns, self.dims = weight.shape
+        self._gelu, self._run, self._heights = gelu, kernel(here), tile_heights(here)
+        self._width = VECTORS * here.lanes
+        self._weights = _panels(weight, self._width)
+        self._bias = np.zeros(len(self._weights) * self._width, dtype=np.float32)
         if bias is not None:
-            biases[:columns] = bias
-        return cls(here, weights, biases, columns, gelu)
+            self._bias[: self.columns] = bias
+
+    def __len__(self) -> int:
+        """How many panels there are."""
+        return len(self._weights)
 
     def shares(self, rows: int, count: int) -> list[Share]:
         """Cut a product into so many shares, or fewer, of like cost."""
-        panels = len(self.weights)
         if count > 1 and 0 < rows < count * ROWS_WORTH_A_SHARE:
-            return [Share(range(rows), some) for some in _cut(panels, count)]
-        return [Share(some, range(panels)) for some in _cut(rows, count)]
+            return [Share(range(rows), some) for some in _cut(len(self), count)]
+        return [Share(some, range(len(self))) for some in _cut(rows, count)]
 
-    def project(self, x: Floats, out: Floats, share: Share) -> None:
+    def project(self, x: Matrix, out: Matrix, share: Share) -> None:
         """Compute the results of some rows, as far as they come from some panels.
 
         A result does not depend, not in its last bit, on other rows.
 
         Args:
-            x: [rows, K], each in a row.
-            out: Where all results go, [rows, N], each in a row.
+            x: [rows, K].
+            out: Where all results go, [rows, N].
             share: Which are computed.
 
         Raises:
-            ValueError: The arrays are not as said, or have not those rows.
+            ValueError: The matrices are not of that shape, or have not those rows.
         """
-        panels, dims, width = self.weights.shape
-        rows, some = share
-        _check(x, (len(x), dims), rows)
-        _check(out, (len(x), self.columns), rows)
-        if not 0 <= some.start <= some.stop <= panels:
-            raise ValueError(f"panels are {some}, and there are {panels}")
-        run, heights = kernel(self.machine), tile_heights(self.machine)
-        for block in _cut(len(rows), -(-len(rows) // ROWS), heights[0]):
-            filled = -(-len(block) // heights[-1]) * heights[-1]
-            sums = filled * width
-            segments = _cut(dims, -(-dims * len(block) // NUMBERS), PIECE)
-            packed = _scratch.of(filled * len(segments[0]) + sums * len(some))
-            first = rows.start + block.start
-            for segment in segments:
-                run(
-                    x.ctypes.data + first * x.strides[0] + segment.start * FLOAT_BYTES,
-                    x.strides[0] // FLOAT_BYTES, len(block), len(segment),
-                    self.weights.ctypes.data + segment.start * width * FLOAT_BYTES, dims * width,
-                    some.start, some.stop, self.bias.ctypes.data, segment.start == 0,
-                    out.ctypes.data + first * out.strides[0], out.strides[0] // FLOAT_BYTES,
-                    self.columns, segment.stop == dims, self.gelu,
-                    packed, packed + filled * len(segments[0]) * FLOAT_BYTES,
-                    sums if len(segments) > 1 else 0,
-                )  # fmt: skip
+        rows, panels = share
+        fit = x.columns == self.dims and out.columns == self.columns and x.rows == out.rows
+        inside = 0 <= rows.start <= rows.stop <= x.rows and 0 <= panels.start <= panels.stop
+        if not fit or not inside or panels.stop > len(self):
+            raise ValueError(
+                f"{share} of a layer from {self.dims} to {self.columns} numbers is asked for, and "
+                f"there are {len(self)} panels, {x} and {out}"
+            )
+        for block in _cut(len(rows), -(-len(rows) // ROWS), self._heights[0]):
+            self._project(x, out, rows.start + block.start, len(block), panels)
+
+    def _project(self, x: Matrix, out: Matrix, row: int, rows: int, panels: range) -> None:
+        """The results of a block of rows."""
+        width, step = self._width, self._heights[-1]
+        filled = -(-rows // step) * step
+        segments = _cut(self.dims, -(-self.dims * rows // NUMBERS), PIECE)
+        numbers, sums = filled * len(segments[0]), filled * width
+        space = _scratch.of(numbers + sums * (len(panels) if len(segments) > 1 else 1))
+        for segment in segments:
+            self._run(
+                x.address + (row * x.stride + segment.start) * FLOAT_BYTES, x.stride,
+                rows, len(segment),
+                self._weights.ctypes.data + segment.start * width * FLOAT_BYTES, self.dims * width,
+                panels.start, panels.stop, self._bias.ctypes.data, segment.start == 0,
+                out.address + row * out.stride * FLOAT_BYTES, out.stride,
+                self.columns, segment.stop == self.dims, self._gelu,
+                space, space + numbers * FLOAT_BYTES, sums if len(segments) > 1 else 0,
+            )  # fmt: skip
 
 
 def can_multiply() -> bool:
@@ -140,20 +143,22 @@ def kernel(here: Machine) -> Compiled:
     return compiled(LinearLoops(here).finish())
 
 
-def _check(numbers: Floats, shape: tuple[int, int], rows: range) -> None:
-    """See that memory is as the machine code takes it to be."""
-    in_rows = numbers.strides[1] == FLOAT_BYTES or numbers.shape[1] == 1
-    fits = numbers.shape == shape and numbers.dtype == np.float32 and in_rows
-    if not fits or numbers.strides[0] < 0 or not 0 <= rows.start <= rows.stop <= len(numbers):
-        raise ValueError(
-            f"rows {rows} of {shape} floats are asked for, and there are {numbers.shape} of type "
-            f"{numbers.dtype} at distances of {numbers.strides} bytes"
-        )
+def _panels(weight: Floats, width: int) -> Floats:
+    """Columns of W^T as panels so wide, [panels, K, width]; zeros fill up the last one."""
+    columns, dims = weight.shape
+    whole, rest = divmod(columns, width)
+    count = -(-columns // width)
+    found = aligned(count * dims * width).reshape(count, dims, width)
+    found[:whole] = weight[: whole * width].reshape(whole, width, dims).transpose(0, 2, 1)
+    if rest:
+        found[whole] = 0
+        found[whole, :, :rest] = weight[whole * width :].T
+    return found
 
 
-def _cut(size: int, count: int, step: int = 1) -> Sequence[range]:
+def _cut(size: int, count: int, step: int = 1) -> list[range]:
     """Cut a range into so many parts, or fewer, of like length: multiples of a step but for one."""
-    if size == 0:
-        return []
+    if count <= 1 or size == 0:
+        return [range(size)] if size else []
     length = -(-size // (count * step)) * step
     return [range(start, min(start + length, size)) for start in range(0, size, length)]
