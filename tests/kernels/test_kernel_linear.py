@@ -79,6 +79,7 @@ def test_a_row_has_the_same_bits_wherever_and_among_whatever_it_stands(*, gelu: 
             np.testing.assert_array_equal(found, together[start : start + rows])
 
 
+@pytest.mark.usefixtures("machine")
 def test_the_bits_are_the_same_where_many_rows_take_long_ones_in_segments() -> None:
     layer, x = Panels(numbers(70, 2100), numbers(70), gelu=True), numbers(ROWS, 2100)
     together = projected(layer, x)
@@ -86,6 +87,7 @@ def test_the_bits_are_the_same_where_many_rows_take_long_ones_in_segments() -> N
         np.testing.assert_array_equal(projected(layer, x[row : row + 1])[0], together[row])
 
 
+@pytest.mark.usefixtures("machine")
 def test_shares_of_threads_make_the_whole_once() -> None:
     layer = Panels(numbers(3000, 2), None)
     for rows, threads in product((0, 1, 95, 193, 1000), (1, 2, 7, 200)):
@@ -97,6 +99,7 @@ def test_shares_of_threads_make_the_whole_once() -> None:
         assert len(shares) <= threads
 
 
+@pytest.mark.usefixtures("machine")
 def test_rows_lie_among_others_in_what_is_read_and_written() -> None:
     x, layer = numbers(20, 40), Panels(numbers(9, 16), numbers(9))
     taken = x[::2, 3:19]
@@ -109,6 +112,7 @@ def test_rows_lie_among_others_in_what_is_read_and_written() -> None:
     assert not out.any()
 
 
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
     ("x", "out", "share"),
     [
