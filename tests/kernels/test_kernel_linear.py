@@ -105,7 +105,7 @@ def test_rows_lie_among_others_in_what_is_read_and_written() -> None:
     taken = x[::2, 3:19]
     taken.flags.writeable = False
     out = np.zeros((10, 30), dtype=np.float32)
-    layer.project(matrix(taken), matrix(out[:, 5:14]), Share(range(2, 9), range(1)))
+    layer.project(matrix(taken), matrix(out[:, 5:14]), Share(range(2, 9), range(len(layer))))
     expected = projected(layer, np.ascontiguousarray(taken))
     np.testing.assert_array_equal(out[2:9, 5:14], expected[2:9])
     out[2:9, 5:14] = 0
