@@ -102,3 +102,11 @@ def test_rows_that_there_are_not_are_refused() -> None:
     for row in (-1, 4):
         with pytest.raises(ValueError, match="beyond the 4 that there are"):
             multiplied(plain, plain, None, np.asarray([0, row]))
+
+
+def test_numbers_and_scales_that_do_not_fit_are_refused() -> None:
+    numbers = np.ones((4, 6), dtype=np.int8)
+    with pytest.raises(ValueError, match="queries have 8 dimensions, not 6"):
+        multiplied(some_queries(1, 8), numbers, None, np.arange(4))
+    with pytest.raises(ValueError, match="4 rows, but 2 scales"):
+        multiplied(some_queries(1, 6), numbers, np.ones(2, np.float32), np.arange(4))

@@ -160,3 +160,26 @@ def test_the_processor_decides(
     finally:
         monkeypatch.undo()
         compiling.machine.cache_clear()
+
+
+@pytest.mark.usefixtures("machine")
+def test_tokens_may_have_more_dimensions_than_a_stack_has_room_for() -> None:
+    numbers = np.ones((3, 100_000), dtype=np.float16)
+    queries = np.full((1, 100_000), 0.5, dtype=np.float32)
+    found = best_products(queries)(numbers, None, np.asarray([0]), np.asarray([3]))
+    assert found.tolist() == [[50_000]]
+
+
+def test_numbers_and_scales_that_do_not_fit_are_refused() -> None:
+    numbers, ends = np.ones((9, 4), np.int8), (np.asarray([0]), np.asarray([9]))
+    with pytest.raises(ValueError, match="queries have 8 dimensions, not 4"):
+        best_products(np.ones((1, 8), np.float32))(numbers, None, *ends)
+    with pytest.raises(ValueError, match="9 tokens, but 2 scales"):
+        best_products(np.ones((1, 4), np.float32))(numbers, np.ones(2, np.float32), *ends)
+
+
+def test_a_query_token_of_hardly_any_length_is_compared_without_a_warning() -> None:
+    numbers, scales, _ = stored("int8", 3, 8)
+    queries = np.full((1, 8), 1e-45, dtype=np.float32)
+    found = best_products(queries)(numbers, scales, np.asarray([0, 3]), np.asarray([3, 3]))
+    np.testing.assert_allclose(found, [[0], [-np.inf]], atol=1e-40)

@@ -127,13 +127,6 @@ class Kernel:
         zeros = ir.Constant(ir.VectorType(LANE_INT, self.lanes), [0] * self.lanes)
         return self.code.shuffle_vector(first, undefined, zeros)
 
-    def space(self, numbers: int, kind: Any = FLOAT) -> Value:
-        """Memory for some numbers, on the stack, good until the function ends."""
-        with self.code.goto_entry_block():
-            found = self.code.alloca(kind, size=numbers)
-        found.align = 64
-        return found
-
     def byte_products(self, left: Value, right: Value, added: Value) -> Value:
         """The sum of four products of bytes and a number, lane by lane, as x86's VNNI makes it.
 

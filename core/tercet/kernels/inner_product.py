@@ -56,8 +56,12 @@ def multiply(
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(numbers):
         raise ValueError(f"rows reach beyond the {len(numbers)} that there are")
     asked = np.ascontiguousarray(queries, dtype=np.float32)
+    if asked.shape[1] != numbers.shape[1]:
+        raise ValueError(f"queries have {asked.shape[1]} dimensions, not {numbers.shape[1]}")
     places = np.ascontiguousarray(rows, dtype=np.int64)
     own = None if scales is None else np.ascontiguousarray(scales, dtype=np.float32)
+    if own is not None and len(own) != len(numbers):
+        raise ValueError(f"{len(numbers)} rows, but {len(own)} scales")
     several = len(asked) > 1
     form = Form(here, numbers.dtype.str, own is not None, several, asked.shape[1])
     kernel(form)(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tercet.kernels.compiling import machine
 from tercet.kernels.late_interaction_loops import DIGIT, Form, kernel
+from tercet.kernels.memory import Scratch
 from tercet.kernels.tiles import panels
 
 VECTORS = 2
@@ -25,6 +26,8 @@ DIMENSIONS = range(4, 1025, 4)
 """Of tokens that are multiplied as bytes."""
 
 Vectors = NDArray[np.float32]
+
+_scratch = Scratch()
 
 
 class Best(Protocol):
@@ -65,6 +68,8 @@ def best_products(queries: NDArray[np.float32]) -> Best:
     ) -> NDArray[np.float32]:
         if len(starts) and not 0 <= starts.min() <= stops.max() <= len(numbers):
             raise ValueError(f"documents reach beyond the {len(numbers)} tokens")
+        if numbers.shape[1] != queries.shape[1]:
+            raise ValueError(f"queries have {queries.shape[1]} dimensions, not {numbers.shape[1]}")
         asked = laid_out(numbers.dtype.str)
         found = np.empty((len(starts), asked.groups * width), dtype=np.float32)
         starts, stops = (np.ascontiguousarray(ends, dtype=np.int64) for ends in (starts, stops))
@@ -79,6 +84,7 @@ def best_products(queries: NDArray[np.float32]) -> Best:
             asked.panels.ctypes.data, asked.begin.ctypes.data, asked.groups, numbers.ctypes.data,
             numbers.strides[0] // numbers.itemsize, 0 if own is None else own.ctypes.data,
             starts.ctypes.data, stops.ctypes.data, len(starts), found.ctypes.data,
+            _scratch.of(form.space),
         )  # fmt: skip
         return asked.measured(found[:, : len(queries)])
 
@@ -123,7 +129,7 @@ class Digits:
 
     def __init__(self, queries: Vectors, width: int) -> None:
         largest = np.abs(queries).max(axis=1, keepdims=True)
-        steps = np.where(largest > 0, largest / LARGEST, 1)
+        steps = np.maximum(largest / LARGEST, np.finfo(np.float32).tiny)
         high = np.rint(queries / steps)
         low = np.rint((queries / steps - high) * DIGIT)
         self._steps = (steps[:, 0] / DIGIT).astype(np.float32)  # [Q], above 0

@@ -46,6 +46,11 @@ class Form:
     vectors: int
     dim: int
 
+    @property
+    def space(self) -> int:
+        """Floats of memory that tokens of a tile may need; too many for a thread's stack."""
+        return self.machine.rows(self.vectors) * self.dim
+
 
 @made_once
 def kernel(form: Form) -> Compiled:
@@ -53,11 +58,11 @@ def kernel(form: Form) -> Compiled:
 
     Its arguments: panels of query tokens, what their sums begin with, and how many; tokens, numbers
     from one to the next, their scales; where documents start and stop, and how many there are; the
-    best products, [documents, panels, width].
+    best products, [documents, panels, width]; memory for `Form.space` floats.
     """
     numbers = KINDS[form.kind].as_pointer()
     kinds = [LANE_INTS if form.whole else FLOATS, LANE_INTS, INT, numbers, INT, FLOATS]
-    own = Kernel("late_interaction", [*kinds, INTS, INTS, INT, FLOATS], lanes=form.machine.lanes)
+    own = Kernel("late_interaction", [*kinds, INTS, INTS, INT, FLOATS, FLOATS], lanes=form.machine.lanes)
     documents = (_OfBytes if form.whole else _OfFloats)(own, form)
     own.loop(own.count(0), own.arguments[8], documents.document)
     return compiled(own.finish())
@@ -71,7 +76,7 @@ class _Documents(ABC):
         self._width = form.vectors * own.lanes
         self._queries, self._begin, self._groups = own.arguments[:3]
         self._tokens, self._stride, self._scales = own.arguments[3:6]
-        self._starts, self._stops, _, self._found = own.arguments[6:]
+        self._starts, self._stops, _, self._found, self._memory = own.arguments[6:]
 
     @property
     @abstractmethod
@@ -148,15 +153,14 @@ class _OfFloats(_Documents):
 
     def __init__(self, own: Kernel, form: Form) -> None:
         super().__init__(own, form)
-        plain = KINDS[form.kind] is FLOAT and not form.scaled
-        self._decoded = None if plain else own.space(self.rows * form.dim)
+        self._plain = KINDS[form.kind] is FLOAT and not form.scaled
 
     @property
     def rows(self) -> int:
         return self._form.machine.rows(self._form.vectors)
 
     def ready(self, starts: list[Value], token: Value) -> list[Value]:
-        if self._decoded is None:
+        if self._plain:
             return starts
         return [self._float_row(row, start, token) for row, start in enumerate(starts)]
 
@@ -169,7 +173,7 @@ class _OfFloats(_Documents):
 
     def _float_row(self, row: int, start: Value, token: Value) -> Value:
         own, whole = self._own, self._form.dim - self._form.dim % self._own.lanes
-        target = own.at(self._decoded, row * self._form.dim)
+        target = own.at(self._memory, row * self._form.dim)
         scale = own.code.load(own.at(self._scales, token, row)) if self._form.scaled else None
 
         def some(place: Value, _: list[Value]) -> list[Value]:
@@ -195,7 +199,7 @@ class _OfBytes(_Documents):
     def __init__(self, own: Kernel, form: Form) -> None:
         super().__init__(own, form)
         self._fours = form.dim // 4
-        self._unsigned = own.space(self.rows * self._fours, LANE_INT)
+        self._unsigned = own.code.bitcast(self._memory, LANE_INTS)
 
     @property
     def rows(self) -> int:

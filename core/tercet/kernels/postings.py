@@ -45,7 +45,8 @@ def added_gains(
     seen = np.full(count, -1, dtype=np.int32)
     missing = np.zeros(1, dtype=np.int64)
     whole = [np.ascontiguousarray(ends, dtype=np.int64) for ends in (starts, stops)]
-    own, entries = np.ascontiguousarray(gains, dtype=np.float32), np.ascontiguousarray(rows)
+    own = np.ascontiguousarray(gains, dtype=np.float32)
+    entries = np.ascontiguousarray(rows, dtype=np.int32)
     kernel()(
         *(ends.ctypes.data for ends in whole), own.ctypes.data, entries.ctypes.data, *starts.shape,
         count, seen.ctypes.data, total.ctypes.data, missing.ctypes.data,
