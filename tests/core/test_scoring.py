@@ -244,6 +244,15 @@ def test_a_forked_child_has_threads_of_its_own(three_threads: None) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
+def test_macos_which_names_no_processors_of_a_process_has_threads_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(threads.sys, "platform", "darwin")
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 5)
+    assert threads.thread_count.__wrapped__() == 5
+
+
 @pytest.mark.parametrize("count", ["1", "3"])
 def test_a_scan_scores_the_same_on_one_thread_and_on_many(
     monkeypatch: pytest.MonkeyPatch, three_threads: None, count: str

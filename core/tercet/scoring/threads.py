@@ -1,33 +1,17 @@
-"""Threads for kernels: independent pieces of work, spread over the processors; their memory."""
+"""Threads for kernels: independent pieces of work, spread over the processors."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from threading import local
 from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 Piece = TypeVar("Piece")
 
 
-class Buffer(local):
-    """Space for the numbers of one block, used again for the next; each thread has its own."""
-
-    space = np.empty(0, dtype=np.float32)
-
-    def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Floats of any value."""
-        size = int(np.prod(shape))
-        if size > len(self.space):
-            self.space = np.empty(size, dtype=np.float32)
-        return self.space[:size].reshape(shape)
-
-
 def in_parallel(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
-    """Do every piece of work; numpy lets go of the interpreter meanwhile.
+    """Do every piece of work; numpy and kernels let go of the interpreter.
 
     As many threads as processors, or as `OMP_NUM_THREADS` says. The first error is raised.
     """
@@ -51,7 +35,10 @@ def in_parallel(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
 def thread_count() -> int:
     """As many as processors, or as `OMP_NUM_THREADS` says."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) else len(os.sched_getaffinity(0))
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    # macOS does not say which processors a process may use
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @cache
