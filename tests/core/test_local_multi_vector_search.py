@@ -23,7 +23,6 @@ from tercet.indexes.local.writing import compaction, training
 from tercet.indexes.pooling import pooled
 from tercet.indexes.storage import Storage
 from tercet.scoring import multi_vector as scoring
-from tercet.scoring.threads import Buffer
 
 DIM = 16
 SPEC = EncoderSpec(
@@ -244,11 +243,11 @@ def test_every_codec_keeps_what_it_can(tmp_path: Path, tokens: str, least: float
 
 def test_int8_keeps_a_token_to_within_half_a_step() -> None:
     tokens = vectors(50, 1).vectors
-    decoded = Int8().decode(Int8().encode(tokens, None), Buffer())
+    decoded = Int8().decode(Int8().encode(tokens, None))
     steps = np.abs(tokens).max(axis=1, keepdims=True) / 127
     assert (np.abs(decoded - tokens) <= steps * 0.5001).all()
     zeros = np.zeros((2, 4), dtype=np.float32)
-    assert Int8().decode(Int8().encode(zeros, None), Buffer()).tolist() == zeros.tolist()
+    assert Int8().decode(Int8().encode(zeros, None)).tolist() == zeros.tolist()
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -261,7 +260,7 @@ def test_residual_codes_hold_at_1024_dimensions_where_one_set_of_steps_collapses
     fresh = tokens[1500:2000]
     codec = Residual(codebook, bits)
     cells = nearest_cells(fresh, codebook.centroids)
-    ours = codec.decode({**codec.encode(fresh, cells), CELLS: cells}, Buffer()).copy()
+    ours = codec.decode({**codec.encode(fresh, cells), CELLS: cells})
     left = fresh - codebook.centroids[cells]
     cuts = np.quantile(left, np.arange(1, 1 << bits) / (1 << bits))
     values = np.quantile(left, (np.arange(1 << bits) + 0.5) / (1 << bits))

@@ -13,9 +13,8 @@ from safetensors.numpy import load_file
 from tercet.embeddings import SparseVectors
 from tercet.errors import IndexCorruptError, IndexFormatError
 from tercet.indexes.local.columns.sparse import SparseColumn
-from tercet.indexes.local.columns.tokens import TOKENS, Half
+from tercet.indexes.local.columns.tokens import Half
 from tercet.indexes.local.files.segments import Column, open_segment, write_segment
-from tercet.scoring.threads import Buffer
 
 
 def columns() -> dict[str, Column]:
@@ -85,13 +84,6 @@ def test_a_failure_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space"):
         write_segment(tmp_path / "x", {"a": column}, rows=2)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_float16_is_decoded_as_numpy_does() -> None:
-    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
-    finite = halves[np.isfinite(halves)].reshape(-1, 8)
-    decoded = Half().decode({TOKENS: finite}, Buffer())
-    np.testing.assert_array_equal(decoded, finite.astype(np.float32))
 
 
 def test_token_vectors_that_float16_cannot_hold_are_refused() -> None:

@@ -129,7 +129,7 @@ class Digits:
 
     def __init__(self, queries: Vectors, width: int) -> None:
         largest = np.abs(queries).max(axis=1, keepdims=True)
-        steps = np.maximum(largest / LARGEST, np.finfo(np.float32).tiny)
+        steps: Vectors = np.maximum(largest / LARGEST, np.finfo(np.float32).tiny)
         high = np.rint(queries / steps)
         low = np.rint((queries / steps - high) * DIGIT)
         self._steps = (steps[:, 0] / DIGIT).astype(np.float32)  # [Q], above 0

@@ -62,7 +62,8 @@ def kernel(form: Form) -> Compiled:
     """
     numbers = KINDS[form.kind].as_pointer()
     kinds = [LANE_INTS if form.whole else FLOATS, LANE_INTS, INT, numbers, INT, FLOATS]
-    own = Kernel("late_interaction", [*kinds, INTS, INTS, INT, FLOATS, FLOATS], lanes=form.machine.lanes)
+    kinds += [INTS, INTS, INT, FLOATS, FLOATS]
+    own = Kernel("late_interaction", kinds, lanes=form.machine.lanes)
     documents = (_OfBytes if form.whole else _OfFloats)(own, form)
     own.loop(own.count(0), own.arguments[8], documents.document)
     return compiled(own.finish())

@@ -10,7 +10,6 @@ from tercet.errors import IndexFormatError
 from tercet.indexes.local.columns.shortlists import Rows
 from tercet.indexes.local.columns.tokens import SCALES, TOKENS, Arrays, Half, Int8
 from tercet.indexes.local.files.segments import Column, Segment
-from tercet.scoring.threads import Buffer
 
 PLAIN = "float32"
 CODECS: Mapping[str, Half | Int8] = {"float16": Half(), "int8": Int8()}
@@ -53,7 +52,7 @@ class DenseRows:
         """Some vectors, [R, E]."""
         some = {name: array[rows] for name, array in self._arrays.items()}
         plain: Vectors = some[TOKENS]
-        return plain if self._codec is None else self._codec.decode(some, Buffer())
+        return plain if self._codec is None else self._codec.decode(some)
 
 
 def dense_columns(codec: str, blocks: Blocks, rows: int, dim: int) -> dict[str, Column]:

@@ -13,7 +13,6 @@ from tercet.indexes.local.columns.shortlists import Scores
 from tercet.indexes.local.columns.tokens import SCALES, TOKENS, Arrays, Int8
 from tercet.indexes.local.files.segments import Column, Segment
 from tercet.scoring.dense import inner_product_stored
-from tercet.scoring.threads import Buffer
 
 VECTORS, LENGTHS = (f"multi_vector.residual_{name}" for name in ("vectors", "scales"))
 RESIDUALS_OF = "int8, residuals of codebook "
@@ -55,7 +54,7 @@ class MeanResiduals:
     def take(self, rows: NDArray[np.int64]) -> Vectors:
         """Those of some documents, [R, E]."""
         arrays: Arrays = {TOKENS: self._vectors[rows], SCALES: self._scales[rows]}
-        return Int8().decode(arrays, Buffer())
+        return Int8().decode(arrays)
 
     def along(self, direction: Vectors) -> Scores:
         """Inner products with a vector, [N]."""

@@ -18,7 +18,6 @@ from tercet.indexes.local.files.segments import Segment
 from tercet.ragged import ragged_rows
 from tercet.scoring.devices import DeviceTokens, Residuals
 from tercet.scoring.multi_vector import Comparison
-from tercet.scoring.threads import Buffer
 
 BLOCK_ROWS = 256
 """Documents that are read at once where all are."""
@@ -125,7 +124,7 @@ class MultiVectorColumn:
     def decode_tokens(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         """Some token vectors, [tokens, E]."""
         arrays = {name: array[tokens] for name, array in self.arrays.items()}
-        return self.codec.decode(arrays, Buffer())
+        return self.codec.decode(arrays)
 
     def blocks(self, rows: Rows, *, size: int) -> Iterator[NDArray[np.int64]]:
         """Tokens of some rows, so many rows at once."""

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.indexes.codebooks import Codebook
-from tercet.scoring.threads import Buffer
 
 Vectors = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
@@ -18,15 +17,6 @@ TOKENS, SCALES, CELLS = (f"multi_vector.{name}" for name in ("tokens", "scales",
 LARGEST = float(np.finfo(np.float16).max)
 LARGEST_INT8 = 127
 BYTE: np.dtype[Any] = np.dtype("u1")
-
-HALF_SHIFT = 13
-"""Bits of mantissa that a float32 has and a float16 lacks."""
-
-HALF_SIGN_AND_NUMBER = np.int32(~0x70000000)
-"""Where sign, exponent and mantissa stand after the shift; the sign was extended over the rest."""
-
-HALF_BIAS = np.float32(2.0**112)
-"""Exponents of a float32 are counted from -127, those of a float16 from -15."""
 
 LEVELS: Mapping[int, list[float]] = {
     1: [0.7979],
@@ -60,8 +50,8 @@ class TokenCodec(Protocol):
         """Token vectors to arrays."""
         ...
 
-    def decode(self, arrays: Mapping[str, NDArray[Any]], buffer: Buffer) -> Vectors:
-        """Arrays to token vectors, [tokens, E]; good until the buffer is used again."""
+    def decode(self, arrays: Mapping[str, NDArray[Any]]) -> Vectors:
+        """Arrays to token vectors, [tokens, E]."""
         ...
 
 
@@ -89,19 +79,9 @@ class Half:
             )
         return {TOKENS: vectors.astype(np.float16)}
 
-    def decode(self, arrays: Mapping[str, NDArray[Any]], buffer: Buffer) -> Vectors:
-        """The float32 of finite float16, by moving bits.
-
-        numpy's own conversion takes two to three times as long, a table of all 65,536 about two.
-        """
-        halves = arrays[TOKENS]
-        values = buffer.take(halves.shape)
-        bits = values.view(np.int32)
-        np.copyto(bits, halves.view(np.int16))
-        np.left_shift(bits, HALF_SHIFT, out=bits)
-        np.bitwise_and(bits, HALF_SIGN_AND_NUMBER, out=bits)
-        np.multiply(values, HALF_BIAS, out=values)
-        return values
+    def decode(self, arrays: Mapping[str, NDArray[Any]]) -> Vectors:
+        """Arrays to token vectors."""
+        return arrays[TOKENS].astype(np.float32)
 
 
 class Int8:
@@ -121,11 +101,10 @@ class Int8:
         scales = np.maximum(scales, np.finfo(np.float32).tiny)
         return {TOKENS: np.rint(vectors / scales[:, None]).astype(np.int8), SCALES: scales}
 
-    def decode(self, arrays: Mapping[str, NDArray[Any]], buffer: Buffer) -> Vectors:
+    def decode(self, arrays: Mapping[str, NDArray[Any]]) -> Vectors:
         """Arrays to token vectors."""
-        values = buffer.take(arrays[TOKENS].shape)
-        np.copyto(values, arrays[TOKENS])
-        np.multiply(values, arrays[SCALES][:, None], out=values)
+        values: Vectors = arrays[TOKENS].astype(np.float32)
+        values *= arrays[SCALES][:, None]
         return values
 
 
@@ -178,14 +157,13 @@ class Residual:
             SCALES: scales.astype(np.float32),
         }
 
-    def decode(self, arrays: Mapping[str, NDArray[Any]], buffer: Buffer) -> Vectors:
+    def decode(self, arrays: Mapping[str, NDArray[Any]]) -> Vectors:
         """Arrays to token vectors; `CELLS` are those of the segment."""
         packed = arrays[TOKENS]
         dim = self.codebook.centroids.shape[1]
         table = self.table()  # [256, numbers of a byte]
-        values = buffer.take((len(packed), packed.shape[1] * table.shape[1]))
-        np.take(table, packed.reshape(-1), axis=0, out=values.reshape(-1, table.shape[1]))
-        values = values[:, :dim]
+        shape = len(packed), packed.shape[1] * table.shape[1]
+        values: Vectors = np.take(table, packed, axis=0).reshape(shape)[:, :dim]
         np.multiply(values, self.codebook.spread, out=values)
         np.multiply(values, arrays[SCALES][:, None], out=values)
         np.add(values, self.codebook.centroids[arrays[CELLS]], out=values)
