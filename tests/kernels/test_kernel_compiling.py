@@ -1,8 +1,14 @@
 """Machine code is made once, also where several threads ask for it first."""
 
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
+import pytest
+
+from tercet.kernels import compiling
 from tercet.kernels.compiling import made_once
 
 
@@ -19,3 +25,49 @@ def test_what_several_threads_ask_for_is_made_once() -> None:
         found = list(threads.map(squared, [3, 3, 3, 4, 3]))
     assert found == [9, 9, 9, 16, 9]
     assert sorted(made) == [3, 4]
+
+
+def test_what_is_made_is_found_while_something_else_is_being_made() -> None:
+    begun, goes_on = Event(), Event()
+
+    @made_once
+    def itself(number: int) -> int:
+        if number == 2:
+            begun.set()
+            assert goes_on.wait(10)
+        return number
+
+    itself(1)
+    with ThreadPoolExecutor(1) as threads:
+        other = threads.submit(itself, 2)
+        assert begun.wait(10)
+        assert itself(1) == 1
+        goes_on.set()
+        assert other.result() == 2
+
+
+HARDENED = """
+from ctypes import CDLL
+deny_write_execute, refuse_gain = 65, 1
+prctl = getattr(CDLL(None), "prctl", lambda *settings: -1)
+print(prctl(deny_write_execute, refuse_gain, 0, 0, 0))
+import numpy as np
+from tercet.kernels.compiling import machine
+from tercet.scoring.dense import inner_product
+print(inner_product(np.ones((1, 8), np.float32), np.ones((1, 8), np.float32)).item())
+print(machine())
+"""
+
+
+def test_a_process_that_may_not_run_what_it_wrote_does_without_kernels() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HARDENED], stdout=subprocess.PIPE, text=True, check=True
+    )
+    known, product, machine = done.stdout.split(maxsplit=2)
+    assert product == "8.0"
+    assert known != "0" or machine.strip() == "None"  # Linux knows it from 6.3 on
+
+
+def test_no_kernel_is_for_a_process_that_may_not_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_runs_what_it_wrote", lambda: False)
+    assert compiling.machine.__wrapped__() is None

@@ -1,16 +1,17 @@
 """Machine code for the processor at hand: what it can do, and how a kernel becomes a function.
 
 A kernel takes LLVM some 50 ms to compile and stays for the life of the process.
-`TERCET_KERNELS=off` in the environment leaves all kernels out; numpy and torch then do their work,
-more slowly.
+`TERCET_KERNELS=off` in the environment leaves all kernels out, as does a system where no process may
+run what it wrote; numpy and torch then do their work, more slowly.
 """
 
 import os
 import platform
 from collections.abc import Callable
-from ctypes import CFUNCTYPE, c_int64, c_void_p
+from ctypes import CDLL, CFUNCTYPE, addressof, c_char, c_int, c_int64, c_size_t, c_void_p
 from dataclasses import dataclass, replace
 from functools import cache, wraps
+from mmap import MAP_ANON, MAP_PRIVATE, PAGESIZE, PROT_EXEC, PROT_READ, mmap
 from threading import Lock
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -56,8 +57,8 @@ VNNI = replace(AVX512, bytes=True)
 
 @cache
 def machine() -> Machine | None:
-    """The processor at hand; None where kernels are off, or of another kind."""
-    if os.environ.get(SWITCH, "").lower() in ("off", "0", "no"):
+    """The processor at hand; None where kernels are off, may not run, or it is of another kind."""
+    if os.environ.get(SWITCH, "").lower() in ("off", "0", "no") or not _runs_what_it_wrote():
         return None
     if platform.machine().lower() in ("arm64", "aarch64"):
         return ARM
@@ -67,17 +68,27 @@ def machine() -> Machine | None:
     return AVX2 if features.get("avx2") and features.get("fma") and features.get("f16c") else None
 
 
+def _runs_what_it_wrote() -> bool:
+    """Whether this process may, as a hardened one may not; LLVM's code would be its end there."""
+    page = mmap(-1, PAGESIZE, MAP_PRIVATE | MAP_ANON)
+    protect = CDLL(None).mprotect
+    protect.argtypes = c_void_p, c_size_t, c_int
+    done: int = protect(addressof(c_char.from_buffer(page)), PAGESIZE, PROT_READ | PROT_EXEC)
+    return done == 0
+
+
 def made_once(make: Callable[[*Forms], Made]) -> Callable[[*Forms], Made]:
-    """Keep what is made for each form; threads that ask for it meanwhile wait for it."""
+    """Keep what is made for each form; threads that ask meanwhile wait for it alone."""
     made: dict[tuple[*Forms], Made] = {}
     lock = Lock()
 
     @wraps(make)
     def find(*form: *Forms) -> Made:
-        with lock:
-            if form not in made:
-                made[form] = make(*form)
-            return made[form]
+        if form not in made:
+            with lock:
+                if form not in made:
+                    made[form] = make(*form)
+        return made[form]
 
     return find
 
