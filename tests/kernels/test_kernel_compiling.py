@@ -1,5 +1,7 @@
 """Machine code is made once, also where several threads ask for it first."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +46,26 @@ def test_what_is_made_is_found_while_something_else_is_being_made() -> None:
         assert itself(1) == 1
         goes_on.set()
         assert other.result() == 2
+
+
+@pytest.mark.filterwarnings("ignore:This process")
+def test_a_child_that_is_forked_while_a_thread_makes_something_can_make_it_too() -> None:
+    begun = Event()
+
+    @made_once
+    def slowly(number: int) -> int:
+        begun.set()
+        time.sleep(0.05)
+        return number
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(slowly, 1)
+        assert begun.wait(10)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # rather than wait for ever
+            os._exit(slowly(7))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 HARDENED = """

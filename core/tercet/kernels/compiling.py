@@ -1,8 +1,8 @@
 """Machine code for the processor at hand: what it can do, and how a kernel becomes a function.
 
 A kernel takes LLVM some 50 ms to compile and stays for the life of the process.
-`TERCET_KERNELS=off` in the environment leaves all kernels out, as does a system where no process may
-run what it wrote; numpy and torch then do their work, more slowly.
+`TERCET_KERNELS=off` in the environment leaves all kernels out, as does a system where
+no process may run what it wrote; numpy and torch then do their work, more slowly.
 """
 
 import os
@@ -12,7 +12,7 @@ from ctypes import CDLL, CFUNCTYPE, addressof, c_char, c_int, c_int64, c_size_t,
 from dataclasses import dataclass, replace
 from functools import cache, wraps
 from mmap import MAP_ANON, MAP_PRIVATE, PAGESIZE, PROT_EXEC, PROT_READ, mmap
-from threading import Lock
+from threading import RLock
 from typing import Any, TypeVar, TypeVarTuple
 
 from llvmlite import binding as llvm
@@ -77,15 +77,22 @@ def _runs_what_it_wrote() -> bool:
     return done == 0
 
 
+_MAKING = RLock()
+"""One at a time, as LLVM compiles; no process is forked meanwhile, whose locks would stay shut."""
+
+os.register_at_fork(
+    before=_MAKING.acquire, after_in_parent=_MAKING.release, after_in_child=_MAKING.release
+)
+
+
 def made_once(make: Callable[[*Forms], Made]) -> Callable[[*Forms], Made]:
     """Keep what is made for each form; threads that ask meanwhile wait for it alone."""
     made: dict[tuple[*Forms], Made] = {}
-    lock = Lock()
 
     @wraps(make)
     def find(*form: *Forms) -> Made:
         if form not in made:
-            with lock:
+            with _MAKING:
                 if form not in made:
                     made[form] = make(*form)
         return made[form]
