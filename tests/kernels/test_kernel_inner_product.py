@@ -91,6 +91,8 @@ def test_numbers_that_lie_otherwise_are_left_to_numpy(monkeypatch: pytest.Monkey
     assert can_read(plain) == (compiling.machine() is not None)
     assert not can_read(plain.T)
     assert not can_read(plain[::-1])
+    packed = np.zeros(4, dtype=[("row", np.float32, 6), ("mark", np.int8)])
+    assert not can_read(packed["row"])
     assert not can_read(plain.astype(np.float64))
     monkeypatch.setattr(inner_product, "machine", lambda: None)
     with pytest.raises(RuntimeError, match="kernels are off"):

@@ -13,5 +13,6 @@ KINDS: dict[str, Any] = {"<f4": FLOAT, "<f2": HALF, "|i1": BYTE}
 
 def can_read(numbers: NDArray[Any]) -> bool:
     """Whether rows stored like this, [rows, E], are read here: by kernels, if there are any."""
-    in_rows = numbers.strides[1] == numbers.itemsize and numbers.strides[0] >= 0
+    to_next, within = numbers.strides
+    in_rows = within == numbers.itemsize and to_next >= 0 and to_next % numbers.itemsize == 0
     return machine() is not None and numbers.dtype.str in KINDS and (in_rows or not numbers.size)
