@@ -1,6 +1,7 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -232,6 +233,24 @@ def test_an_error_in_a_thread_is_raised(three_threads: None) -> None:
 
     with pytest.raises(ArithmeticError, match="piece 4"):
         threads.in_parallel(work, range(6))
+
+
+def test_an_interrupt_ends_when_no_thread_is_at_work_any_more(three_threads: None) -> None:
+    begun, done = threading.Barrier(3, timeout=10), []
+
+    def work(piece: int) -> None:
+        if piece < 3:
+            begun.wait()
+        if piece == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        done.append(piece)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.in_parallel(work, range(1000))
+    at_once = len(done)
+    time.sleep(0.05)
+    assert 2 <= at_once == len(done) < 600  # of two thirds
 
 
 @pytest.mark.filterwarnings("ignore:This process")

@@ -3,8 +3,9 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
+from threading import Event
 from typing import TypeVar
 
 Piece = TypeVar("Piece")
@@ -13,7 +14,8 @@ Piece = TypeVar("Piece")
 def in_parallel(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
     """Do every piece of work; numpy and kernels let go of the interpreter.
 
-    As many threads as processors, or as `OMP_NUM_THREADS` says. The first error is raised.
+    As many threads as processors, or as `OMP_NUM_THREADS` says. The first error is raised, when no
+    thread is at work any more: kernels write to memory that is the caller's.
     """
     count = min(thread_count(), len(pieces))
     if count <= 1:
@@ -21,12 +23,22 @@ def in_parallel(work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
             work(piece)
         return
 
+    given_up = Event()
+
     def share(first: int) -> None:
         for piece in pieces[first::count]:
-            work(piece)
+            if not given_up.is_set():
+                work(piece)
 
-    others = [_pool().submit(share, first) for first in range(1, count)]
-    share(0)
+    others: list[Future[None]] = []
+    try:
+        others += (_pool().submit(share, first) for first in range(1, count))
+        share(0)
+    except BaseException:  # an interrupt too
+        given_up.set()
+        raise
+    finally:
+        wait(others)
     for other in others:
         other.result()
 
