@@ -17,6 +17,7 @@ from tercet.indexes.clusters import nearest_cells
 from tercet.indexes.codebooks import Codebook, Probes
 from tercet.indexes.local.columns import cells, late_interaction
 from tercet.indexes.local.columns.cells import cell_columns, codebook_key
+from tercet.indexes.local.columns.multi_vector import MultiVectorColumn
 from tercet.indexes.local.columns.tokens import CELLS, Int8, Residual, codec_for, codec_named
 from tercet.indexes.local.files.segments import Column, open_segment, write_segment
 from tercet.indexes.local.writing import compaction, training
@@ -288,8 +289,6 @@ def test_codecs_are_found_by_their_names() -> None:
 
 
 def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
-    from tercet.indexes.local.columns.multi_vector import MultiVectorColumn
-
     write_segment(
         tmp_path / "s", {"multi_vector.tokens": Column.of("zip", np.zeros(1, np.int8))}, rows=1
     )
@@ -326,6 +325,15 @@ def test_cells_that_hold_no_documents_are_no_codebook() -> None:
     codebook = Codebook(5, np.zeros((4, 2), np.float32), np.ones(2, np.float32), 0.0)
     columns = cell_columns(np.asarray([3, 3, 1], np.uint16), np.asarray([0, 2, 3]), codebook)
     assert codebook_key({name: column.codec for name, column in columns.items()}) == 5
+
+
+def test_arrays_that_do_not_belong_together_are_damage(tmp_path: Path) -> None:
+    arrays = Int8().encode(np.ones((3, 2), np.float32), None)
+    columns = {name: Column.of("int8", array) for name, array in arrays.items()}
+    columns["multi_vector.offsets"] = Column.of("int64", np.asarray([0, 4]))
+    write_segment(tmp_path / "s", columns, rows=1)
+    with pytest.raises(IndexCorruptError, match="4 tokens by its offsets, and arrays of"):
+        MultiVectorColumn(open_segment(tmp_path / "s", rows=1))
 
 
 def test_pooling_leaves_one_token_in_so_many(tmp_path: Path) -> None:

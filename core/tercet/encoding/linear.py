@@ -86,7 +86,8 @@ def _matrix(states: Tensor) -> Matrix:
             f"the states are {states.dtype} on {states.device}, requires_grad="
             f"{states.requires_grad}: this layer was laid out to encode float32 on a CPU"
         )
-    return Matrix(states.data_ptr(), states.shape[0], states.shape[1], states.stride(0))
+    rows, columns = states.shape
+    return Matrix(states.data_ptr(), rows, columns, states.stride(0), owner=states)
 
 
 class PackedLinear(nn.Module):

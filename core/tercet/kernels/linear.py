@@ -34,12 +34,14 @@ class Matrix(NamedTuple):
         rows: How many rows there are.
         columns: Floats of each.
         stride: Floats from one row to the next.
+        owner: Keeps the memory.
     """
 
     address: int
     rows: int
     columns: int
     stride: int
+    owner: object = None
 
 
 class Share(NamedTuple):

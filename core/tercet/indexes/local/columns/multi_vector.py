@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.embeddings import MultiVectors
-from tercet.errors import IndexFormatError
+from tercet.errors import IndexCorruptError, IndexFormatError
 from tercet.indexes.local.columns.cells import CellLists
 from tercet.indexes.local.columns.late_interaction import MOST, STEP, CodedPart, search_cells
 from tercet.indexes.local.columns.mean_residuals import Block, MeanResiduals, mean_residuals
@@ -43,6 +43,12 @@ class MultiVectorColumn:
         self.device = segment.device
         self.offsets: NDArray[np.int64] = segment.array(OFFSETS, OFFSETS_CODEC)
         self.arrays: Arrays = {array: segment.array(array, name) for array in codec.dtypes}
+        if any(len(array) != self.offsets[-1] for array in self.arrays.values()):
+            sizes = {name: len(array) for name, array in self.arrays.items()}
+            raise IndexCorruptError(
+                f"segment {segment.path} has {self.offsets[-1]} tokens by its offsets, and arrays "
+                f"of {sizes}: `tercet check` tells what is damaged"
+            )
         self.cells: CellLists | None = None
         self.distortion = 0.0
         if segment.codebook is not None:
