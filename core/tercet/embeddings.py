@@ -131,8 +131,6 @@ class MultiVectors:
 
     def take(self, rows: NDArray[np.int64]) -> "MultiVectors":
         """The texts of the given rows, in that order."""
-        if np.array_equal(rows, np.arange(len(self))):
-            return self
         tokens, offsets = ragged_rows(self.offsets, rows)
         return MultiVectors(self.vectors[tokens], offsets)
 
@@ -198,8 +196,6 @@ class Embeddings:
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "Embeddings":
         """The texts of the given rows, in that order, repetition allowed."""
         chosen = np.asarray(rows, dtype=np.int64)
-        if np.array_equal(chosen, np.arange(len(self))):
-            return self
         return replace(
             self,
             dense=None if self.dense is None else self.dense[chosen],
