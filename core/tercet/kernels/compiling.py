@@ -1,6 +1,6 @@
 """Machine code for the processor at hand: what it can do, and how a kernel becomes a function.
 
-A kernel takes LLVM some 50 ms to compile and stays for the life of the process.
+A kernel takes LLVM 50 to 300 ms to compile and stays for the life of the process.
 `TERCET_KERNELS=off` in the environment leaves all kernels out, as does a system where
 no process may run what it wrote; numpy and torch then do their work, more slowly.
 """
