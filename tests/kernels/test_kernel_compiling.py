@@ -93,3 +93,19 @@ def test_a_process_that_may_not_run_what_it_wrote_does_without_kernels() -> None
 def test_no_kernel_is_for_a_process_that_may_not_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "_runs_what_it_wrote", lambda: False)
     assert compiling.machine.__wrapped__() is None
+
+
+def test_matrix_units_are_left_out_where_linux_does_not_give_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features = {"avx512f": True, "avx512vnni": True, "amx-bf16": True}
+    monkeypatch.setattr(compiling.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(compiling.llvm, "get_host_cpu_features", lambda: features)
+    for given, expected in ((True, compiling.AMX), (False, compiling.VNNI)):
+        monkeypatch.setattr(compiling, "_may_use_tiles", lambda given=given: given)
+        assert compiling.machine.__wrapped__() == expected
+
+
+def test_no_other_system_is_asked_for_matrix_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling.platform, "system", lambda: "Darwin")
+    assert not compiling._may_use_tiles()

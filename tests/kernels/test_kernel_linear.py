@@ -6,18 +6,27 @@ from math import erfc, sqrt
 import numpy as np
 import pytest
 
-from tercet.kernels import linear
-from tercet.kernels.compiling import ARM, AVX2, AVX512, Machine
-from tercet.kernels.linear import ROWS, Matrix, Panels, Share, can_multiply
+from tercet.kernels import compiling, linear
+from tercet.kernels.compiling import AMX, ARM, AVX2, AVX512, Machine
+from tercet.kernels.linear import Matrix, Panels, Share, can_multiply
 
 SIZES = [(1, 1), (7, 5), (16, 32), (33, 70), (256, 64), (300, 31)]
 """Dimensions and columns: of few of them is anything a multiple."""
 
 
-@pytest.fixture(params=[AVX512, AVX2, ARM], ids=["16 lanes", "8 lanes", "4 lanes"])
+ROWS = 256
+"""Most rows of a block."""
+
+MACHINES = {"16 lanes": AVX512, "8 lanes": AVX2, "4 lanes": ARM}
+if compiling.machine() == AMX:
+    MACHINES["matrices"] = AMX
+
+
+@pytest.fixture(params=MACHINES)
 def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    here: Machine = request.param
+    here = MACHINES[request.param]
     monkeypatch.setattr(linear, "machine", lambda: here)
+    monkeypatch.setattr(linear, "ROWS_WORTH_MATRICES", 0)
     return here
 
 
@@ -85,6 +94,26 @@ def test_the_bits_are_the_same_where_many_rows_take_long_ones_in_segments() -> N
     together = projected(layer, x)
     for row in (0, 100, ROWS - 1):
         np.testing.assert_array_equal(projected(layer, x[row : row + 1])[0], together[row])
+
+
+@pytest.mark.usefixtures("machine")
+def test_results_are_as_near_to_the_exact_ones_as_sums_in_float32_are() -> None:
+    random = np.random.default_rng(3)
+    x = (numbers(64, 768) * np.exp(random.normal(0, 3, (64, 768)))).astype(np.float32)
+    weight = (numbers(96, 768) * np.exp(random.normal(0, 3, (96, 768)))).astype(np.float32)
+    exact = x.astype(np.float64) @ weight.T.astype(np.float64)
+    sums = np.zeros((64, 96), dtype=np.float32)
+    for left, right in zip(x.T, weight.T, strict=True):
+        sums += np.outer(left, right)
+    error = np.abs(projected(Panels(weight, None), x) - exact).mean()
+    assert error <= 1.5 * np.abs(sums - exact).mean()
+
+
+def test_few_rows_and_many_differ_by_rounding() -> None:
+    layer, x = Panels(numbers(70, 200), numbers(70)), numbers(300, 200)
+    together = projected(layer, x)
+    for rows in (1, 30, 63, 64, 65, 97):
+        np.testing.assert_allclose(projected(layer, x[:rows]), together[:rows], rtol=2e-6, atol=2e-5)
 
 
 @pytest.mark.usefixtures("machine")

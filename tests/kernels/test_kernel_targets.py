@@ -14,7 +14,7 @@ from tercet.kernels import (
     postings,
 )
 from tercet.kernels.building import Kernel
-from tercet.kernels.compiling import ARM, AVX2, AVX512, Machine
+from tercet.kernels.compiling import AMX, ARM, AVX2, AVX512, Machine
 
 MODULES = (attention, inner_product, late_interaction_loops, linear, postings)
 TARGETS = {
@@ -22,6 +22,7 @@ TARGETS = {
     "apple-m1": ("arm64-apple-macosx", ARM),
     "haswell": ("x86_64-unknown-linux-gnu", AVX2),
     "skylake-avx512": ("x86_64-unknown-linux-gnu", AVX512),
+    "sapphirerapids": ("x86_64-unknown-linux-gnu", AMX),
 }
 
 
@@ -42,7 +43,9 @@ def write_all(here: Machine) -> None:
         vectors = inner_product.Form(here, kind, scaled, several=True, dim=130)
         inner_product.kernel.__wrapped__(vectors)
     attention.kernel.__wrapped__(attention_step.Form(here, 64, 0.125, windowed=True))
-    linear.kernel.__wrapped__(here)
+    linear.vector_units.__wrapped__(here)
+    if here.matrices:
+        linear.matrix_units.__wrapped__(here)
     postings.kernel.__wrapped__()
 
 
@@ -59,6 +62,6 @@ def test_kernels_are_complete_for_each_processor(
     for module in MODULES:
         monkeypatch.setattr(module, "compiled", kept)
     write_all(TARGETS[processor][1])
-    assert len(texts) == 9
+    assert len(texts) == 9 + TARGETS[processor][1].matrices
     for name, text in texts.items():
         assert not re.findall(r"^\s+(?:bl|callq?)\s.*", text, re.M), name

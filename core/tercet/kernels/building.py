@@ -162,7 +162,7 @@ class Kernel:
             near: Whether it goes to the first cache, or to the second.
         """
         kinds = [BYTE.as_pointer(), LANE_INT, LANE_INT, LANE_INT]
-        self._declared("llvm.prefetch.p0", ir.VoidType(), kinds)
+        self.declared("llvm.prefetch.p0", ir.VoidType(), kinds)
         here = self.code.bitcast(address, BYTE.as_pointer())
         function = self.module.get_global("llvm.prefetch.p0")
         place = LANE_INT(3 if near else 2)
@@ -171,9 +171,10 @@ class Kernel:
     def call(self, intrinsic: str, *arguments: Value) -> Value:
         """An intrinsic function whose result has the type of its first argument."""
         kinds = [value.type for value in arguments]
-        return self.code.call(self._declared(intrinsic, kinds[0], kinds), arguments)
+        return self.code.call(self.declared(intrinsic, kinds[0], kinds), arguments)
 
-    def _declared(self, name: str, result: Any, kinds: Sequence[Any]) -> Value:
+    def declared(self, name: str, result: Any, kinds: Sequence[Any]) -> Value:
+        """A function from elsewhere, such as an intrinsic one."""
         if name not in self.module.globals:
             ir.Function(self.module, ir.FunctionType(result, kinds), name)
         return self.module.get_global(name)

@@ -36,11 +36,13 @@ class Machine:
         lanes: Floats of a vector register.
         registers: How many there are.
         bytes: Whether it sums products of bytes (VNNI).
+        matrices: Whether it has units for matrices of bfloat16 (AMX).
     """
 
     lanes: int
     registers: int
     bytes: bool = False
+    matrices: bool = False
 
     def rows(self, vectors: int) -> int:
         """Rows of a tile so many vectors wide whose sums fit the registers.
@@ -53,6 +55,7 @@ class Machine:
 
 AVX512, AVX2, ARM = Machine(16, 32), Machine(8, 16), Machine(4, 32)
 VNNI = replace(AVX512, bytes=True)
+AMX = replace(VNNI, matrices=True)
 
 
 @cache
@@ -64,6 +67,8 @@ def machine() -> Machine | None:
         return ARM
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
+        if features.get("amx-bf16") and _may_use_tiles():
+            return AMX
         return VNNI if features.get("avx512vnni") else AVX512
     return AVX2 if features.get("avx2") and features.get("fma") and features.get("f16c") else None
 
@@ -74,6 +79,15 @@ def _runs_what_it_wrote() -> bool:
     protect = CDLL(None).mprotect
     protect.argtypes = c_void_p, c_size_t, c_int
     done: int = protect(addressof(c_char.from_buffer(page)), PAGESIZE, PROT_READ | PROT_EXEC)
+    return done == 0
+
+
+def _may_use_tiles() -> bool:
+    """Ask Linux for the registers of AMX, which a process gets when it asks."""
+    if platform.system() != "Linux":
+        return False
+    set_up, request, data_of_tiles = 158, 0x1023, 18  # arch_prctl, ARCH_REQ_XCOMP_PERM
+    done: int = CDLL(None).syscall(set_up, request, data_of_tiles)
     return done == 0
 
 

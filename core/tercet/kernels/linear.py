@@ -1,25 +1,31 @@
-"""Linear layers: y = act(x W^T + b) in float32, for any number of rows, each with the same bits.
+"""Linear layers: y = act(x W^T + b) in float32, for any number of rows.
 
 Weights lie in panels as the processor at hand reads them, and are read once for a block of rows.
+Units for vectors give a row the same bits whatever stands beside it. Where there are units for
+matrices, many rows are theirs, and a few are not: results of both differ by float32's rounding.
 """
 
+from collections.abc import Callable
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tercet.kernels.compiling import Compiled, Machine, compiled, machine, made_once
-from tercet.kernels.linear_loops import PIECE, VECTORS, LinearLoops, tile_heights
+from tercet.kernels.linear_loops import VECTORS
+from tercet.kernels.linear_matrices import PIECE as MATRIX_PIECE
+from tercet.kernels.linear_matrices import ROWS as MATRIX_ROWS
+from tercet.kernels.linear_matrices import MatrixLoops, room
+from tercet.kernels.linear_vectors import PIECE, VectorLoops, tile_heights
+from tercet.kernels.matrix_tiles import PAIRED
 from tercet.kernels.memory import FLOAT_BYTES, Scratch, aligned
-
-ROWS = 252
-"""Most rows of a block: their numbers, as many as meet a panel, stay in the second cache."""
-
-NUMBERS = 1 << 18
-"""Of rows that meet all panels before the next ones, for the same reason."""
 
 ROWS_WORTH_A_SHARE = 96
 """Rows below which several threads share the panels, and read them once, instead of the rows."""
+
+ROWS_WORTH_MATRICES = 64
+"""Rows below which reading the weights takes the time, to which taking them apart would add."""
 
 Floats = NDArray[np.float32]
 
@@ -51,6 +57,29 @@ class Share(NamedTuple):
     panels: range
 
 
+class Units(NamedTuple):
+    """What computes, and how much at once.
+
+    Attributes:
+        run: Machine code of a layer.
+        tall: Rows of the largest tile.
+        step: All numbers of rows are filled up to a multiple of it.
+        rows: Most rows of a block: their numbers, as many as meet a panel, stay in the second
+            cache.
+        numbers: Of rows that meet all panels before the next ones, for the same reason.
+        piece: Dimensions that meet at once.
+        room: Floats of memory for so many rows of so many dimensions.
+    """
+
+    run: Compiled
+    tall: int
+    step: int
+    rows: int
+    numbers: int
+    piece: int
+    room: Callable[[int, int], int]
+
+
 class Panels:
     """A layer, laid out for the processor at hand.
 
@@ -74,9 +103,10 @@ class Panels:
         if here is None:
             raise RuntimeError("kernels are off: `can_multiply` tells")
         self.columns, self.dims = weight.shape
-        self._gelu, self._run, self._heights = gelu, kernel(here), tile_heights(here)
+        self._gelu, self._few = gelu, vector_units(here)
+        self._many = matrix_units(here) if here.matrices else self._few
         self._width = VECTORS * here.lanes
-        self._weights = _panels(weight, self._width)
+        self._weights = _panels(weight, self._width, PAIRED if here.matrices else 1)
         self._bias = np.zeros(len(self._weights) * self._width, dtype=np.float32)
         if bias is not None:
             self._bias[: self.columns] = bias
@@ -94,7 +124,7 @@ class Panels:
     def project(self, x: Matrix, out: Matrix, share: Share) -> None:
         """Compute the results of some rows, as far as they come from some panels.
 
-        A result does not depend, not in its last bit, on other rows.
+        A result does not depend on other rows, but that the last bits may on how many there are.
 
         Args:
             x: [rows, K].
@@ -112,21 +142,24 @@ class Panels:
                 f"{share} of a layer from {self.dims} to {self.columns} numbers is asked for, and "
                 f"there are {len(self)} panels, {x} and {out}"
             )
-        for block in _cut(len(rows), -(-len(rows) // ROWS), self._heights[0]):
-            self._project(x, out, rows.start + block.start, len(block), panels)
+        units = self._few if x.rows < ROWS_WORTH_MATRICES else self._many
+        for block in _cut(len(rows), -(-len(rows) // units.rows), units.tall):
+            those = range(rows.start + block.start, rows.start + block.stop)
+            self._project(units, x, out, Share(those, panels))
 
-    def _project(self, x: Matrix, out: Matrix, row: int, rows: int, panels: range) -> None:
+    def _project(self, units: Units, x: Matrix, out: Matrix, share: Share) -> None:
         """The results of a block of rows."""
-        width, step = self._width, self._heights[-1]
-        filled = -(-rows // step) * step
-        segments = _cut(self.dims, -(-self.dims * rows // NUMBERS), PIECE)
-        numbers, sums = filled * len(segments[0]), filled * width
+        (row, count), panels = (share.rows.start, len(share.rows)), share.panels
+        width, filled = self._width, -(-count // units.step) * units.step
+        segments = _cut(self.dims, -(-self.dims * count // units.numbers), units.piece)
+        numbers, sums = units.room(filled, len(segments[0])), filled * width
         space = _scratch.of(numbers + sums * (len(panels) if len(segments) > 1 else 1))
+        weights, depth = self._weights.ctypes.data, self._weights[0].size
         for segment in segments:
-            self._run(
+            units.run(
                 x.address + (row * x.stride + segment.start) * FLOAT_BYTES, x.stride,
-                rows, len(segment),
-                self._weights.ctypes.data + segment.start * width * FLOAT_BYTES, self.dims * width,
+                count, len(segment),
+                weights + segment.start * width * FLOAT_BYTES, depth,
                 panels.start, panels.stop, self._bias.ctypes.data, segment.start == 0,
                 out.address + row * out.stride * FLOAT_BYTES, out.stride,
                 self.columns, segment.stop == self.dims, self._gelu,
@@ -140,21 +173,31 @@ def can_multiply() -> bool:
 
 
 @made_once
-def kernel(here: Machine) -> Compiled:
-    """Machine code of all layers."""
-    return compiled(LinearLoops(here).finish())
+def vector_units(here: Machine) -> Units:
+    """Those of any processor."""
+    heights = tile_heights(here)
+    run = compiled(VectorLoops(here).finish())
+    return Units(run, heights[0], heights[-1], 252, 1 << 18, PIECE, mul)
 
 
-def _panels(weight: Floats, width: int) -> Floats:
-    """Columns of W^T as panels so wide, [panels, K, width]; zeros fill up the last one."""
+@made_once
+def matrix_units(here: Machine) -> Units:
+    """Those of one that has matrix units."""
+    run = compiled(MatrixLoops(here).finish())
+    return Units(run, MATRIX_ROWS, MATRIX_ROWS, 256, 1 << 17, MATRIX_PIECE, room)
+
+
+def _panels(weight: Floats, width: int, step: int) -> Floats:
+    """Columns of W^T as panels so wide, [panels, K, width], and K filled up to a step, by zeros."""
     columns, dims = weight.shape
     whole, rest = divmod(columns, width)
-    count = -(-columns // width)
-    found = aligned(count * dims * width).reshape(count, dims, width)
-    found[:whole] = weight[: whole * width].reshape(whole, width, dims).transpose(0, 2, 1)
+    count, deep = -(-columns // width), -(-dims // step) * step
+    found = aligned(count * deep * width).reshape(count, deep, width)
+    found[:, dims:] = 0
+    found[:whole, :dims] = weight[: whole * width].reshape(whole, width, dims).transpose(0, 2, 1)
     if rest:
         found[whole] = 0
-        found[whole, :, :rest] = weight[whole * width :].T
+        found[whole, :dims, :rest] = weight[whole * width :].T
     return found
 
 
