@@ -9,6 +9,8 @@ from typing import Any
 
 MAX_ID_BYTES = 512
 
+_finite_json = json.JSONEncoder(allow_nan=False).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -83,7 +85,7 @@ def check_json_object(value: object, *, name: str) -> None:
         return
     try:
         _check_keys(value, name)
-        json.dumps(dict(value), allow_nan=False)
+        _finite_json(dict(value))
     except TypeError as error:
         raise TypeError(f"{name} is not JSON: {error}; write dates as ISO-8601") from error
     except (ValueError, RecursionError) as error:

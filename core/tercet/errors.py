@@ -159,7 +159,7 @@ def check_k(k: object, *, name: str = "k") -> int:
         TypeError: Not a whole number.
         ValueError: Less than 1.
     """
-    if isinstance(k, bool) or not isinstance(k, SupportsIndex):
+    if isinstance(k, bool) or not isinstance(k, int | SupportsIndex):
         raise TypeError(f"{name} is {k!r}; a whole number belongs there")
     if (number := index(k)) < 1:
         raise ValueError(f"{name} is {number}; at least 1 hit must be asked for")

@@ -111,11 +111,9 @@ def reduced(found: Candidates, query_tokens: int, reduction: Reduction) -> Candi
 def cut(found: Candidates, plan: Plan, k: int) -> list[tuple[str, float, dict[str, float]]]:
     """Id, score and views' scores of the k best, best first."""
     fused = fuse(found, plan)
+    best = best_first(fused, found.ids)[:k]
+    of_views = {view.value: found.scores[view][best].tolist() for view in plan.views}
     return [
-        (
-            found.ids[place],
-            float(fused[place]),
-            {view.value: float(found.scores[view][place]) for view in plan.views},
-        )
-        for place in best_first(fused, found.ids)[:k]
+        (found.ids[place], score, {view: scores[n] for view, scores in of_views.items()})
+        for n, (place, score) in enumerate(zip(best.tolist(), fused[best].tolist(), strict=True))
     ]

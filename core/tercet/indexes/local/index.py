@@ -280,10 +280,10 @@ class LocalIndex(Index):
         while True:
             with ExitStack() as attempt:
                 connection = attempt.enter_context(self._connections.reading())
-                generation = read_generation(connection)
                 try:
                     snapshot = attempt.enter_context(self._snapshots.lease(connection))
                 except FileNotFoundError as error:
+                    generation = read_generation(connection)
                     if generation == failed:
                         raise missing_segment(error) from error
                     failed = generation

@@ -36,8 +36,8 @@ class LocalReader:
         at_once = max(1, SCORES_AT_ONCE // max(1, len(self.snapshot.live)))
         found: list[Candidates] = []
         for start in range(0, len(queries), at_once):
-            some = queries.take(range(start, min(start + at_once, len(queries))))
-            found += self._collect(some, plan, rows, exact=exact)
+            some = range(start, min(start + at_once, len(queries)))
+            found += self._collect(_taken(queries, some), plan, rows, exact=exact)
         return found
 
     def score(
@@ -67,7 +67,7 @@ class LocalReader:
         }
         ids = self._ids([shortlist for of_view in found.values() for shortlist in of_view])
         return [
-            self._candidates(queries.take([n]), plan, {v: s[n] for v, s in found.items()}, ids)
+            self._candidates(queries, n, plan, {v: s[n] for v, s in found.items()}, ids)
             for n in range(len(queries))
         ]
 
@@ -79,7 +79,8 @@ class LocalReader:
 
     def _candidates(
         self,
-        query: Embeddings,
+        queries: Embeddings,
+        n: int,
         plan: Plan,
         shortlists: dict[Representation, Shortlist],
         ids: dict[int, str],
@@ -93,7 +94,7 @@ class LocalReader:
         for view, ranked in lists.items():
             ranks[view][np.searchsorted(union, ranked)] = np.arange(1, len(ranked) + 1)
         scores = {
-            view: self._scores(view, query, union, shortlists.get(view)) for view in plan.views
+            view: self._scores(view, queries, n, union, shortlists.get(view)) for view in plan.views
         }
         return Candidates(
             [ids[row] for row in union.tolist()],
@@ -102,18 +103,28 @@ class LocalReader:
         )
 
     def _scores(
-        self, view: Representation, query: Embeddings, rows: Rows, known: Shortlist | None
+        self,
+        view: Representation,
+        queries: Embeddings,
+        n: int,
+        rows: Rows,
+        known: Shortlist | None,
     ) -> Scores:
-        """Scores of some rows, [R]; those that a shortlist knows are not computed again."""
+        """Scores of some rows for query n, [R]; what a shortlist knows is not computed again."""
         scores = np.full(len(rows), np.nan, dtype=np.float32)
         if known is not None:
-            _, places, others = np.intersect1d(
-                rows, known.rows, assume_unique=True, return_indices=True
-            )
-            scores[places] = known.scores[others]
+            of_rows = dict(zip(known.rows.tolist(), known.scores.tolist(), strict=True))
+            scores[:] = [of_rows.get(row, np.nan) for row in rows.tolist()]
         missing = np.isnan(scores)
-        scores[missing] = self.snapshot.score(view, query, rows[missing])[0]
+        if missing.any():
+            query = _taken(queries, range(n, n + 1))
+            scores[missing] = self.snapshot.score(view, query, rows[missing])[0]
         return scores
+
+
+def _taken(queries: Embeddings, rows: range) -> Embeddings:
+    """The queries of the given rows; all of them are not copied."""
+    return queries if len(rows) == len(queries) else queries.take(rows)
 
 
 def _best(shortlist: Shortlist, ids: dict[int, str], depth: int) -> Rows:
