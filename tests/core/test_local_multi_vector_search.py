@@ -310,6 +310,23 @@ def test_a_damaged_codebook_is_named(index: Index, tmp_path: Path) -> None:
         Codebook.from_bytes(b"x", key=4)
 
 
+def test_a_query_looks_up_the_same_cells_with_and_without_kernels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(codebooks, "PROBES", 8)
+    codebook, query = trained(), vectors(1, 3).vectors
+    found = codebook.probes(query)
+    monkeypatch.setattr(codebooks, "can_find_nearest", lambda: False)
+    expected = codebook.probes(query)
+    np.testing.assert_allclose(found.gains, expected.gains, atol=0.02)
+    closeness = query @ codebook.centroids.T
+    for each in (found, expected):
+        places = np.asarray(each.cells, dtype=np.int64)
+        least = np.sort(closeness, axis=1)[:, -9]
+        own = np.take_along_axis(closeness, places, axis=1) - least[:, None]
+        np.testing.assert_allclose(own, each.gains, atol=0.02)
+
+
 def test_a_codebook_comes_back_from_its_bytes() -> None:
     codebook = trained()
     again = Codebook.from_bytes(codebook.to_bytes(), key=3)

@@ -20,20 +20,24 @@ def test_rows_gain_the_best_of_each_query_token() -> None:
         for cell, gain in zip(cells[token], gains[token], strict=True):
             best[lists[cell]] = np.maximum(best[lists[cell]], gain)
         expected += best
-    found = added_gains(ends[cells], ends[cells + 1], gains, rows, count=50)
+    found = added_gains(cells, gains, ends, rows, count=50)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_lists_that_lead_nowhere_are_refused() -> None:
-    one, gains = np.asarray([[0]]), np.ones((1, 1), np.float32)
+    gains = np.ones((1, 1), np.float32)
     rows = np.asarray([0, 7, -1], dtype=np.int32)
-    with pytest.raises(IndexError, match="beyond the 3 entries"):
-        added_gains(one, one + 4, gains, rows, count=9)
+    for ends in ([0, 4], [-1, 3], [0, -2], [0, 1 << 62]):
+        with pytest.raises(IndexError, match="1 lists are not among the 1 or reach beyond the 3"):
+            added_gains(np.asarray([[0]]), gains, np.asarray(ends), rows, count=9)
+    for missing in (1, -1):
+        with pytest.raises(IndexError, match="1 lists are not among the 1 or"):
+            added_gains(np.asarray([[missing]]), gains, np.asarray([0, 2]), rows, count=9)
     with pytest.raises(IndexError, match="hold 1 rows that are not among the 9"):
-        added_gains(one, one + 3, gains, rows, count=9)
+        added_gains(np.asarray([[0]]), gains, np.asarray([0, 3]), rows, count=9)
 
 
 def test_no_query_token_and_no_row_gain_nothing() -> None:
-    none = np.empty((0, 4), dtype=np.int64)
+    none, ends = np.empty((0, 4), dtype=np.int64), np.zeros(5, dtype=np.int64)
     rows = np.empty(0, dtype=np.int32)
-    assert added_gains(none, none, np.empty((0, 4), np.float32), rows, count=3).tolist() == [0] * 3
+    assert added_gains(none, np.empty((0, 4), np.float32), ends, rows, count=3).tolist() == [0] * 3

@@ -11,12 +11,13 @@ from tercet.kernels import (
     inner_product,
     late_interaction_loops,
     linear,
+    nearest_loops,
     postings,
 )
 from tercet.kernels.building import Kernel
 from tercet.kernels.compiling import AMX, ARM, AVX2, AVX512, Machine
 
-MODULES = (attention, inner_product, late_interaction_loops, linear, postings)
+MODULES = (attention, inner_product, late_interaction_loops, linear, nearest_loops, postings)
 TARGETS = {
     "neoverse-n1": ("aarch64-unknown-linux-gnu", ARM),
     "apple-m1": ("arm64-apple-macosx", ARM),
@@ -46,6 +47,7 @@ def write_all(here: Machine) -> None:
     linear.vector_units.__wrapped__(here)
     if here.matrices:
         linear.matrix_units.__wrapped__(here)
+    nearest_loops.kernel.__wrapped__(nearest_loops.Form(here, whole=False, parts=3))
     postings.kernel.__wrapped__()
 
 
@@ -62,6 +64,6 @@ def test_kernels_are_complete_for_each_processor(
     for module in MODULES:
         monkeypatch.setattr(module, "compiled", kept)
     write_all(TARGETS[processor][1])
-    assert len(texts) == 9 + TARGETS[processor][1].matrices
+    assert len(texts) == 10 + TARGETS[processor][1].matrices
     for name, text in texts.items():
         assert not re.findall(r"^\s+(?:bl|callq?)\s.*", text, re.M), name

@@ -6,7 +6,7 @@ that their cells belong to.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from safetensors.numpy import load, save
 
 from tercet.errors import IndexCorruptError
 from tercet.indexes.clusters import Groups, blocks, clustered
+from tercet.kernels.nearest import Nearest, can_find_nearest
+from tercet.scoring.products import products
 
 LARGE_DOCUMENTS = 2000
 """With fewer documents all are compared, and there are no cells."""
@@ -69,6 +71,17 @@ class Codebook:
         """The cell of each token vector: nearly always that of its nearest centroid, [tokens]."""
         return self._groups.nearest(vectors)
 
+    def probes(self, query: Vectors) -> "Probes":
+        """The cells that a query looks up, by its token vectors, [Q, E]."""
+        if not can_find_nearest():
+            return Probes.of(products(query, self.centroids))
+        cells, found = self._nearest.of(query, min(PROBES + 1, len(self.centroids)))
+        return Probes(cells[:, :-1], found[:, :-1] - found[:, -1:])
+
+    @cached_property
+    def _nearest(self) -> Nearest:
+        return Nearest(self.centroids)
+
     @cached_property
     def _groups(self) -> Groups:
         return Groups.of(self.centroids)
@@ -110,7 +123,7 @@ class Probes:
             [Q, probes].
     """
 
-    cells: NDArray[np.int64]
+    cells: NDArray[np.integer[Any]]
     gains: Vectors
 
     @classmethod

@@ -1,5 +1,8 @@
 """Posting lists: for each query token the best gain that a row has, added up over query tokens."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,9 +18,9 @@ def can_add_gains() -> bool:
 
 
 def added_gains(
-    starts: Places,
-    stops: Places,
+    cells: NDArray[np.integer[Any]],
     gains: NDArray[np.float32],
+    indptr: Places,
     rows: NDArray[np.int32],
     *,
     count: int,
@@ -27,32 +30,36 @@ def added_gains(
     A row gains the first that it meets for each query token, which is the largest: gains descend.
 
     Args:
-        starts: Where each list of a query token starts in `rows`, [Q, P].
-        stops: Where it stops, [Q, P].
-        gains: What rows in it gain, descending for each query token, [Q, P].
-        rows: Of all lists.
+        cells: The lists that query tokens look up, [Q, P].
+        gains: What rows in them gain, descending for each query token, [Q, P].
+        indptr: List n owns entries indptr[n] to indptr[n + 1], [K + 1].
+        rows: Entries of all lists.
         count: Of rows.
 
     Returns:
         A sum for each row, [count].
 
     Raises:
-        IndexError: A list reaches beyond the rows, or holds a row that is not there.
+        IndexError: A list is not there, reaches beyond the entries, or holds a row that is not
+            there.
     """
-    if starts.size and not 0 <= starts.min() <= stops.max() <= len(rows):
-        raise IndexError(f"a list reaches beyond the {len(rows)} entries")
-    total = np.zeros(count, dtype=np.float32)
-    seen = np.full(count, -1, dtype=np.int32)
-    missing = np.zeros(1, dtype=np.int64)
-    whole = [np.ascontiguousarray(ends, dtype=np.int64) for ends in (starts, stops)]
+    total, seen = np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.int32)
+    faults = np.zeros(2, dtype=np.int64)
+    lists = np.ascontiguousarray(cells, dtype=np.int32)
+    ends = np.ascontiguousarray(indptr, dtype=np.int64)
     own = np.ascontiguousarray(gains, dtype=np.float32)
     entries = np.ascontiguousarray(rows, dtype=np.int32)
     kernel()(
-        *(ends.ctypes.data for ends in whole), own.ctypes.data, entries.ctypes.data, *starts.shape,
-        count, seen.ctypes.data, total.ctypes.data, missing.ctypes.data,
+        lists.ctypes.data, own.ctypes.data, *cells.shape, ends.ctypes.data, len(ends) - 1,
+        entries.ctypes.data, len(entries), count, seen.ctypes.data, total.ctypes.data,
+        faults.ctypes.data,
     )  # fmt: skip
-    if missing[0]:
-        raise IndexError(f"lists hold {missing[0]} rows that are not among the {count}")
+    if faults.any():
+        raise IndexError(
+            f"{faults[0]} lists are not among the {len(ends) - 1} or reach beyond the "
+            f"{len(entries)} entries, and lists hold {faults[1]} rows that are not among the "
+            f"{count}"
+        )
     return total
 
 
@@ -60,40 +67,69 @@ def added_gains(
 def kernel() -> Compiled:
     """Machine code.
 
-    Its arguments: starts and stops of lists, gains, entries; query tokens, lists of each, rows;
-    which query token each row gained for last, the sums, and how many rows are missing.
+    Its arguments: lists and gains, query tokens, lists of each; where lists start and stop, how
+    many there are, their entries, how many there are; rows; which query token each row gained for
+    last, counted from 1, the sums, and how many lists and rows are missing.
     """
-    kinds = [INTS, INTS, FLOATS, LANE_INTS, INT, INT, INT, LANE_INTS, FLOATS, INTS]
+    kinds = [LANE_INTS, FLOATS, INT, INT, INTS, INT, LANE_INTS, INT, INT, LANE_INTS, FLOATS, INTS]
     own = Kernel("postings", kinds, lanes=1)
-    starts, stops, gains, entries, tokens, lists, rows, seen, total, missing = own.arguments
-    code = own.code
+    writing = _Lists(own)
+    own.loop(own.count(0), own.arguments[2], writing.of_token)
+    return compiled(own.finish())
 
-    def of_token(token: Value, _: list[Value]) -> list[Value]:
-        mark = code.trunc(token, LANE_INT)
 
-        def of_list(place: Value, _: list[Value]) -> list[Value]:
-            gain = code.load(own.at(gains, place))
+class _Lists:
+    """Writes what is done with the lists of a query token."""
 
-            def of_entry(entry: Value, _: list[Value]) -> list[Value]:
-                row = code.zext(code.load(own.at(entries, entry)), INT)
-                with code.if_else(code.icmp_unsigned("<", row, rows)) as (there, absent):
-                    with there:
-                        last = code.load(own.at(seen, row))
-                        new = code.icmp_unsigned("!=", last, mark)
-                        sum_ = code.load(own.at(total, row))
-                        added = code.fadd(sum_, gain)
-                        code.store(code.select(new, added, sum_), own.at(total, row))
-                        code.store(mark, own.at(seen, row))
-                    with absent:
-                        code.store(code.add(code.load(missing), own.count(1)), missing)
-                return []
+    def __init__(self, own: Kernel) -> None:
+        self._own = own
+        self._lists, self._gains, _, self._of_token, self._ends, self._known = own.arguments[:6]
+        self._entries, self._held, self._rows, self._seen, self._total = own.arguments[6:11]
+        self._faults = own.arguments[11]
 
-            own.loop(code.load(own.at(starts, place)), code.load(own.at(stops, place)), of_entry)
-            return []
-
-        first = code.mul(token, lists)
-        own.loop(first, code.add(first, lists), of_list)
+    def of_token(self, token: Value, _: list[Value]) -> list[Value]:
+        """Go through its lists."""
+        own, code = self._own, self._own.code
+        mark = code.trunc(code.add(token, own.count(1)), LANE_INT)
+        first = code.mul(token, self._of_token)
+        own.loop(first, code.add(first, self._of_token), partial(self._of_list, mark))
         return []
 
-    own.loop(own.count(0), tokens, of_token)
-    return compiled(own.finish())
+    def _of_list(self, mark: Value, place: Value, _: list[Value]) -> list[Value]:
+        own, code = self._own, self._own.code
+        list_ = code.zext(code.load(own.at(self._lists, place)), INT)
+        gain = code.load(own.at(self._gains, place))
+        with code.if_else(code.icmp_unsigned("<", list_, self._known)) as (there, absent):
+            with there:
+                start = code.load(own.at(self._ends, list_))
+                stop = code.load(own.at(self._ends, list_, 1))
+                inside = code.icmp_unsigned("<=", stop, self._held)
+                after = code.icmp_signed(">=", start, own.count(0))
+                with code.if_else(code.and_(inside, after)) as (whole, beyond):
+                    with whole:
+                        own.loop(start, stop, partial(self._of_entry, mark, gain))
+                    with beyond:
+                        self._count(0)
+            with absent:
+                self._count(0)
+        return []
+
+    def _of_entry(self, mark: Value, gain: Value, entry: Value, _: list[Value]) -> list[Value]:
+        own, code = self._own, self._own.code
+        row = code.zext(code.load(own.at(self._entries, entry)), INT)
+        with code.if_else(code.icmp_unsigned("<", row, self._rows)) as (there, absent):
+            with there:
+                last = code.load(own.at(self._seen, row))
+                new = code.icmp_unsigned("!=", last, mark)
+                sum_ = code.load(own.at(self._total, row))
+                added = code.fadd(sum_, gain)
+                code.store(code.select(new, added, sum_), own.at(self._total, row))
+                code.store(mark, own.at(self._seen, row))
+            with absent:
+                self._count(1)
+        return []
+
+    def _count(self, fault: int) -> None:
+        own = self._own
+        here = own.at(self._faults, fault)
+        own.code.store(own.code.add(own.code.load(here), own.count(1)), here)

@@ -42,9 +42,11 @@ class CellLists:
         For each query token the best gain among its cells that the document has, summed over
         query tokens.
         """
-        starts, stops = self._indptr[probes.cells], self._indptr[probes.cells + 1]
         if can_add_gains():
-            return added_gains(starts, stops, probes.gains, self._rows, count=self._count)
+            return added_gains(
+                probes.cells, probes.gains, self._indptr, self._rows, count=self._count
+            )
+        starts, stops = self._indptr[probes.cells], self._indptr[probes.cells + 1]
         total = np.zeros(self._count, dtype=np.float32)
         best = np.empty_like(total)
         for start, stop, gains in zip(starts, stops, probes.gains, strict=True):

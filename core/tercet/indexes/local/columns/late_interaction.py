@@ -1,5 +1,6 @@
 """Late interaction in large segments: cells bring candidates, stored token vectors decide."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,10 +10,9 @@ from tercet.indexes.codebooks import Probes
 from tercet.indexes.local.columns.cells import CellLists
 from tercet.indexes.local.columns.mean_residuals import MeanResiduals
 from tercet.indexes.local.columns.shortlists import Allowed, Rows, Scores, Shortlist
-from tercet.scoring.products import products
 
-STEP = 32
-"""Candidates that are compared at once.
+STEP = 64
+"""Candidates that are compared at once, at most.
 
 These numbers and `PROBES` were chosen on 100 training queries of scifact-en (tercet/mini, 5,183
 documents, 1.7 million token vectors) and on 80 made-up ones that no benchmark asks.
@@ -62,14 +62,14 @@ def search_cells(
         score: Compares stored token vectors.
         step: How many it compares at once.
     """
-    probes = Probes.of(products(query, parts[0].cells.codebook.centroids))
+    probes = parts[0].cells.codebook.probes(query)
     direction = np.float32(RESIDUAL_SHARE) * query.sum(axis=0)
     found = [_estimates(part, probes, direction) for part in parts]
-    estimates = np.concatenate(found)
-    owners = np.repeat(np.arange(len(parts)), [len(part) for part in found])
-    rows = np.concatenate([np.arange(len(part)) for part in found])
+    estimates = found[0] if len(found) == 1 else np.concatenate(found)
+    bases = np.cumsum([0, *map(len, found)])
     best = _best(estimates, max(MOST, 4 * depth))
-    owners, rows = owners[best], rows[best]
+    owners = np.searchsorted(bases, best, side="right") - 1
+    rows = best - bases[owners]
     exact = _score_while_worth(
         estimates[best],
         depth,
@@ -90,27 +90,40 @@ def _estimates(part: CodedPart, probes: Probes, direction: Scores) -> Scores:
 
 def _best(estimates: Scores, limit: int) -> Rows:
     """Places of the highest, in order; what may not be found is left out."""
+    falling = -estimates
     if limit < len(estimates):
-        places = np.argpartition(-estimates, limit)[:limit]
+        places = np.argpartition(falling, limit)[:limit]
     else:
         places = np.arange(len(estimates))
-    places = places[np.isfinite(estimates[places])]
-    return places[np.argsort(-estimates[places], kind="stable")]
+    places = places[np.argsort(falling[places], kind="stable")]
+    return places[np.isfinite(falling[places])]
 
 
 def _score_while_worth(
     estimates: Scores, depth: int, score: Callable[[int, int], Scores], *, step: int
 ) -> Scores:
     """Score candidates, most promising first, as long as the next may be among the best."""
-    scores = np.empty(0, dtype=np.float32)
-    stop = max(step, depth)
+    scores = np.empty(len(estimates), dtype=np.float32)
+    done, following = 0, max(step, depth)
     while True:
-        stop = min(stop, len(estimates))
-        scores = np.append(scores, score(len(scores), stop))
+        stop = min(following, len(estimates))
+        scores[done:stop] = score(done, stop)
         if stop == len(estimates):
             return scores
-        distance = scores - estimates[:stop]
-        least = np.partition(scores, stop - depth)[stop - depth]
-        if estimates[stop] + distance.mean() + DEVIATIONS * distance.std() < least:
-            return scores
-        stop += step
+        done = stop
+        worth = _worth(estimates, scores[:done], depth)
+        if worth <= done:
+            return scores[:done]
+        following = min(done + step, worth)
+
+
+def _worth(estimates: Scores, scores: Scores, depth: int) -> int:
+    """How many candidates, most promising first, may be among the best, by those compared."""
+    count = len(scores)
+    distance = scores - estimates[:count]
+    mean = distance.sum() / np.float32(count)
+    distance -= mean
+    deviation = math.sqrt(distance @ distance / count)
+    least = np.partition(scores, count - depth)[count - depth]
+    lowest = least - mean - np.float32(DEVIATIONS * deviation)
+    return int(np.searchsorted(-estimates, -lowest, side="right"))
