@@ -4,7 +4,7 @@ Documents are never padded, similarities never written down where kernels run, a
 as they are stored.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -88,9 +88,12 @@ class Comparison:
         def of_run(first: int, last: int) -> Vectors:
             return best(numbers, scales, starts[first:last], stops[first:last])
 
+        tokens = int(stops.sum() - starts.sum())
+        budget = min(max(tokens // thread_count(), LEAST_TOKENS), MOST_TOKENS)
+        if tokens <= budget:
+            return self._sums(of_run, [(0, len(starts))])
         ends = np.concatenate(([0], np.cumsum(stops - starts)))
-        share = int(ends[-1]) // thread_count()
-        return self._sums(of_run, ends, tokens=min(max(share, LEAST_TOKENS), MOST_TOKENS))
+        return self._sums(of_run, list(runs(ends, budget)))
 
     def loaded(self, load: Load, offsets: Places) -> Vectors:
         """Score documents whose token vectors are decoded block by block, once for all queries.
@@ -114,7 +117,7 @@ class Comparison:
                 np.maximum(found, best(block, None, ends[:-1], ends[1:]), out=found)
             return found
 
-        return self._sums(of_run, offsets, tokens=budget)
+        return self._sums(of_run, list(runs(offsets, budget)))
 
     def _best(self, numbers: NDArray[Any]) -> Best:
         return self._by_kernel if can_read(numbers) else self._by_numpy
@@ -123,18 +126,22 @@ class Comparison:
     def _by_kernel(self) -> Best:
         return best_products(self.queries.vectors)
 
-    def _sums(self, of_run: Callable[[int, int], Vectors], ends: Places, *, tokens: int) -> Vectors:
-        """Add up the best products, [documents, Q], of runs of documents of so many tokens."""
+    def _sums(
+        self, of_run: Callable[[int, int], Vectors], pieces: Sequence[tuple[int, int]]
+    ) -> Vectors:
+        """Add up the best products, [documents, Q], of runs of documents, one after another."""
         queries = self.queries
-        scores = np.zeros((len(queries), len(ends) - 1), dtype=np.float32)
+        count = pieces[-1][1] if pieces else 0
+        scores = np.zeros((len(queries), count), dtype=np.float32)
 
         def score_run(run: tuple[int, int]) -> None:
             first, last = run
             best = of_run(first, last)
-            scores[:, first:last] = np.add.reduceat(best, queries.offsets[:-1], axis=1).T
+            scores[:, first:last] = np.add.reduceat(best, starts, axis=1).T
 
+        starts = queries.offsets[:-1]
         if queries.dim and len(queries.vectors):
-            in_parallel(score_run, list(runs(ends, tokens)))
+            in_parallel(score_run, pieces)
         return scores
 
 

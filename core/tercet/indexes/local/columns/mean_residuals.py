@@ -28,6 +28,7 @@ class MeanResiduals:
 
     def __init__(self, vectors: NDArray[np.int8], scales: Vectors) -> None:
         self._vectors, self._scales = vectors, scales
+        self._every = np.arange(len(scales))
 
     @classmethod
     def of(cls, vectors: Vectors) -> "MeanResiduals":
@@ -58,8 +59,8 @@ class MeanResiduals:
 
     def along(self, direction: Vectors) -> Scores:
         """Inner products with a vector, [N]."""
-        every = np.arange(len(self._scales))
-        found: Scores = inner_product_stored(direction[None], self._vectors, self._scales, every)[0]
+        stored = self._vectors, self._scales, self._every
+        found: Scores = inner_product_stored(direction[None], *stored)[0]
         return found
 
 

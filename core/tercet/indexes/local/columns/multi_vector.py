@@ -90,7 +90,7 @@ class MultiVectorColumn:
                 found[place] = []
         for places in groups.values():
             for n in range(len(queries)):
-                query = queries.take(np.asarray([n]))
+                query = queries if len(queries) == 1 else queries.take(np.asarray([n]))
                 shortlists = _search_group([parts[place] for place in places], query, depth)
                 for place, shortlist in zip(places, shortlists, strict=True):
                     found[place].append(shortlist)
@@ -163,6 +163,9 @@ def _search_group(
     laid_out = Comparison(query)
 
     def score(owners: Rows, rows: Rows) -> Scores:
+        if len(parts) == 1:
+            alone: Scores = parts[0][0].compared(laid_out, rows)[0]
+            return alone
         scores = np.empty(len(rows), dtype=np.float32)
         for owner in np.unique(owners).tolist():
             places = np.flatnonzero(owners == owner)
