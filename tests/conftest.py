@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from qdrant_servers import QdrantServer, qdrant_cluster
 
+from tercet.kernels import compiling
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny models: threads only wait for each other
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -18,6 +20,16 @@ def in_files() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tercet.indexes.local.writing.writer.INLINE_BYTES", 0)
         yield
+
+
+@pytest.fixture
+def without_kernels() -> Iterator[None]:
+    """Numpy and torch do what kernels do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(compiling.SWITCH, "off")
+        compiling.machine.cache_clear()
+        yield
+    compiling.machine.cache_clear()
 
 
 @pytest.fixture(scope="session")

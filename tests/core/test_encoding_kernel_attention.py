@@ -1,6 +1,6 @@
 """The kernel's attention of a pack equals that of torch, run by run, on any number of threads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -10,8 +10,7 @@ from tercet.encoding import kernel_attention
 from tercet.encoding.attention import packed_attention
 from tercet.encoding.kernel_attention import RunsAtOnce, blocks_of, find_kernel, shares
 from tercet.encoding.packing import Run
-from tercet.kernels import compiling
-from tercet.kernels.attention import Block, Work
+from tercet.kernels.attention import BFLOAT16, Block, Work, can_attend
 
 CPU = torch.device("cpu")
 PLAIN = Run(0, 2, 40, 40)
@@ -126,21 +125,35 @@ def test_blocks_begin_where_their_text_does() -> None:
     assert list(blocks_of(run, windowed=True)) == [text, *probes]
 
 
-def test_the_kernel_is_for_float32_on_a_cpu() -> None:
-    assert find_kernel(device=CPU, dtype=torch.float32) is RunsAtOnce
-    assert find_kernel(device=CPU, dtype=torch.bfloat16) is None
-    assert find_kernel(device=torch.device("cuda"), dtype=torch.float32) is None
+def test_the_kernel_is_for_float32_on_a_cpu_and_for_bfloat16_where_it_has_units_for_that() -> None:
+    assert find_kernel(device=CPU, dtype=torch.float32, head=20) is RunsAtOnce
+    assert find_kernel(device=CPU, dtype=torch.float16, head=64) is None
+    assert find_kernel(device=CPU, dtype=torch.bfloat16, head=20) is None
+    assert find_kernel(device=torch.device("cuda"), dtype=torch.float32, head=64) is None
+    half = find_kernel(device=CPU, dtype=torch.bfloat16, head=64)
+    assert (half is not None) == can_attend(BFLOAT16, head=64)
 
 
-@pytest.fixture
-def off(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(compiling.SWITCH, "off")
-    compiling.machine.cache_clear()
-    yield
-    monkeypatch.undo()
-    compiling.machine.cache_clear()
+def test_a_kernel_without_windows_leaves_them_to_torch() -> None:
+    given, pack = states(), RunsAtOnce(RUNS, windows=False)
+    assert pack.fits(None)
+    assert not pack.fits(18)
+    read, _ = packed_attention(
+        torch.nn.Identity(), *given, None, sliding_window=18, runs=RUNS, sequences=pack
+    )
+    assert torch.equal(read, attended(given, window=18, kernel=False))
 
 
-@pytest.mark.usefixtures("off")
+@pytest.mark.skipif(not can_attend(BFLOAT16, head=32), reason="no matrix units for bfloat16 here")
+def test_a_pack_in_bfloat16_equals_its_runs_by_torch() -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.standard_normal((3, 1, ROWS, 2, 32), dtype=np.float32)
+    given = [torch.from_numpy(each).transpose(1, 2).bfloat16() for each in drawn]
+    at_once, one_by_one = (attended(given, kernel=each) for each in (True, False))
+    torch.testing.assert_close(at_once, one_by_one, rtol=0.02, atol=0.02)
+    assert not at_once[0, LONG.stop :].any()
+
+
+@pytest.mark.usefixtures("without_kernels")
 def test_without_kernels_torch_does_it() -> None:
-    assert find_kernel(device=CPU, dtype=torch.float32) is None
+    assert find_kernel(device=CPU, dtype=torch.float32, head=64) is None

@@ -1,14 +1,13 @@
 """Compiled attention: as its definition says, for each kind of processor and size of head."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tercet.kernels import attention, compiling
+from tercet.kernels import attention
 from tercet.kernels.attention import Block, Work, attend, can_attend
-from tercet.kernels.attention_loops import QUERIES
+from tercet.kernels.attention_blocks import QUERIES
 from tercet.kernels.compiling import ARM, AVX2, AVX512, Machine
 
 HEADS, SCALE = 2, 0.3
@@ -210,16 +209,7 @@ def test_blocks_without_rows_or_keys_are_refused(block: Block) -> None:
         Work.of([block])
 
 
-@pytest.fixture
-def off(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(compiling.SWITCH, "off")
-    compiling.machine.cache_clear()
-    yield
-    monkeypatch.undo()
-    compiling.machine.cache_clear()
-
-
-@pytest.mark.usefixtures("off")
+@pytest.mark.usefixtures("without_kernels")
 def test_the_kernel_can_be_left_out() -> None:
     assert not can_attend()
     with pytest.raises(RuntimeError, match="kernels are off"):

@@ -113,7 +113,8 @@ def test_few_rows_and_many_differ_by_rounding() -> None:
     layer, x = Panels(numbers(70, 200), numbers(70)), numbers(300, 200)
     together = projected(layer, x)
     for rows in (1, 30, 63, 64, 65, 97):
-        np.testing.assert_allclose(projected(layer, x[:rows]), together[:rows], rtol=2e-6, atol=2e-5)
+        found = projected(layer, x[:rows])
+        np.testing.assert_allclose(found, together[:rows], rtol=2e-6, atol=2e-5)
 
 
 @pytest.mark.usefixtures("machine")

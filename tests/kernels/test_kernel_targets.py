@@ -14,6 +14,7 @@ from tercet.kernels import (
     nearest_loops,
     postings,
 )
+from tercet.kernels.attention_matrices import MatrixForm
 from tercet.kernels.building import Kernel
 from tercet.kernels.compiling import AMX, ARM, AVX2, AVX512, Machine
 
@@ -47,6 +48,7 @@ def write_all(here: Machine) -> None:
     linear.vector_units.__wrapped__(here)
     if here.matrices:
         linear.matrix_units.__wrapped__(here)
+        attention.matrix_kernel.__wrapped__(MatrixForm(here, 64, 0.125))
     nearest_loops.kernel.__wrapped__(nearest_loops.Form(here, whole=False, parts=3))
     postings.kernel.__wrapped__()
 
@@ -64,6 +66,6 @@ def test_kernels_are_complete_for_each_processor(
     for module in MODULES:
         monkeypatch.setattr(module, "compiled", kept)
     write_all(TARGETS[processor][1])
-    assert len(texts) == 10 + TARGETS[processor][1].matrices
+    assert len(texts) == 10 + 2 * TARGETS[processor][1].matrices
     for name, text in texts.items():
         assert not re.findall(r"^\s+(?:bl|callq?)\s.*", text, re.M), name

@@ -83,13 +83,14 @@ def load_backbone(
         prepack(model, dtype=dtype)
     if packs:
         pad = model.config.pad_token_id if spec.architecture in POSITIONS_BEHIND_PADDING else None
+        head = model.config.hidden_size // model.config.num_attention_heads
         varlen = find_varlen(
             device=device,
             dtype=dtype,
-            head=model.config.hidden_size // model.config.num_attention_heads,
+            head=head,
             windows=getattr(model.config, "sliding_window", None) is not None,
         )
-        kernel = find_kernel(device=device, dtype=dtype)
+        kernel = find_kernel(device=device, dtype=dtype, head=head)
         fills = device.type == "cpu" and (quantize is not None or not takes_any_rows(dtype))
         return PackedBackbone(
             model, device=device, pad=pad, varlen=varlen, kernel=kernel, fills=fills

@@ -1,6 +1,7 @@
 """Attention of a whole pack on a CPU: a kernel of ours, on as many threads as torch has."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tercet.encoding.packing import Run
-from tercet.kernels.attention import Block, Work, attend, can_attend
-from tercet.kernels.attention_loops import QUERIES
+from tercet.kernels.attention import BFLOAT16, Block, Numbers, Work, attend, can_attend
+from tercet.kernels.attention_blocks import QUERIES
 from tercet.scoring.threads import in_parallel
 
 WORTH_A_THREAD = 4_000_000
@@ -19,24 +20,29 @@ WORTH_A_THREAD = 4_000_000
 class RunsAtOnce:
     """A pack for the kernel: what stands where, listed once for all layers."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
-        self._runs = runs
+    def __init__(self, runs: Sequence[Run], *, windows: bool = True) -> None:
+        """List a pack.
+
+        Args:
+            runs: What stands where in it.
+            windows: Whether the kernel knows sliding windows, as that of float32 does.
+        """
+        self._runs, self._windows = runs, windows
         self._work: dict[bool, Work] = {}
 
     def fits(self, window: int | None) -> bool:
-        """Whether the kernel can do it: it knows all that a pack may hold."""
-        del window
-        return True
+        """Whether the kernel can do it."""
+        return self._windows or window is None
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
     ) -> Tensor:
-        """What each row read, [T, heads, head]; all three are of that shape, in float32."""
+        """What each row read, [T, heads, head]; all three are of that shape, in one arithmetic."""
         rows, heads, head = query.shape
-        read = torch.empty(rows, heads, head)
+        read = torch.empty(rows, heads, head, dtype=query.dtype)
         read[self._runs[-1].stop :] = 0  # rows that fill the pack up
-        states = [_numbers_in_rows(each).numpy() for each in (query, key, value)]
-        found, work = read.numpy(), self._listed(windowed=window is not None)
+        states = [_numbers(_numbers_in_rows(each)) for each in (query, key, value)]
+        found, work = _numbers(read), self._listed(windowed=window is not None)
 
         def some(pairs: range) -> None:
             attend(states, found, work, pairs, scale=scale, window=window)
@@ -55,6 +61,14 @@ class RunsAtOnce:
 def _numbers_in_rows(states: Tensor) -> Tensor:
     """The states, copied if the numbers of a head do not stand side by side."""
     return states if states.stride(2) == 1 else states.contiguous()
+
+
+def _numbers(states: Tensor) -> Numbers:
+    """The numbers of states where they are; numpy has no bfloat16, so its bits."""
+    if states.dtype == torch.bfloat16:
+        states = states.view(torch.int16)
+    found: Numbers = states.numpy()
+    return found
 
 
 def blocks_of(run: Run, *, windowed: bool) -> Iterator[Block]:
@@ -87,7 +101,14 @@ def shares(work: Work, heads: int, count: int) -> list[range]:
     return [range(*edge) for edge in pairwise(edges)]
 
 
-def find_kernel(*, device: torch.device, dtype: torch.dtype) -> type[RunsAtOnce] | None:
+def find_kernel(
+    *, device: torch.device, dtype: torch.dtype, head: int
+) -> Callable[[Sequence[Run]], RunsAtOnce] | None:
     """What computes the attention of a pack at once there; None without such a kernel."""
-    fits = device.type == "cpu" and dtype == torch.float32
-    return RunsAtOnce if fits and can_attend() else None
+    if device.type != "cpu":
+        return None
+    if dtype == torch.float32 and can_attend():
+        return RunsAtOnce
+    if dtype == torch.bfloat16 and can_attend(BFLOAT16, head=head):
+        return partial(RunsAtOnce, windows=False)
+    return None

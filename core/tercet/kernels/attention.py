@@ -9,12 +9,20 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from tercet.kernels.attention_loops import QUERIES, AttentionLoops
+from tercet.kernels.attention_blocks import QUERIES
+from tercet.kernels.attention_loops import AttentionLoops
+from tercet.kernels.attention_matrices import MatrixAttention, MatrixForm
 from tercet.kernels.attention_step import Form
 from tercet.kernels.compiling import Compiled, compiled, machine, made_once
-from tercet.kernels.memory import FLOAT_BYTES, Scratch
+from tercet.kernels.matrix_tiles import PAIRED
+from tercet.kernels.memory import Scratch
+
+Numbers = NDArray[np.float32] | NDArray[np.int16]
+
+BFLOAT16 = np.dtype(np.int16)
+"""What stands for it, since numpy has none."""
 
 _scratch = Scratch()
 
@@ -68,14 +76,22 @@ class Work:
         return cls(table, int(needed), int(rows @ keys))
 
 
-def can_attend() -> bool:
-    """Whether there is such a kernel for the processor at hand."""
-    return machine() is not None
+def can_attend(kind: DTypeLike = np.float32, *, head: int = 1) -> bool:
+    """Whether there is such a kernel for the processor at hand.
+
+    Args:
+        kind: Of the states' numbers: float32, or int16, which stands for the bits of a bfloat16.
+        head: How many a head has.
+    """
+    here = machine()
+    if np.dtype(kind) == BFLOAT16:
+        return here is not None and here.matrices and head % PAIRED == 0
+    return here is not None
 
 
 def attend(
-    states: Sequence[NDArray[np.float32]],
-    found: NDArray[np.float32],
+    states: Sequence[Numbers],
+    found: Numbers,
     work: Work,
     pairs: range,
     *,
@@ -85,21 +101,27 @@ def attend(
     """Let rows read keys: the values of these, weighted by the softmax of their products.
 
     Args:
-        states: Query, key and value, [T, heads, head] each, every head's numbers in a row.
+        states: Query, key and value, [T, heads, head] each, every head's numbers in a row; float32,
+            or the bits of bfloat16 as int16.
         found: Where what each row reads is written, [T, heads, head], in a row.
         work: The blocks.
         pairs: Which pairs of a block and a head are computed: block n in head h is n * heads + h.
         scale: Factor of the products.
-        window: Keys at this distance or farther are not seen; None where all are.
+        window: Keys at this distance or farther are not seen; None where all are, as in bfloat16.
 
     Raises:
+        RuntimeError: There is no kernel for such states: `can_attend` tells.
         ValueError: The arrays are not as said, or have not the rows of the blocks.
     """
-    here, (rows, heads, head) = machine(), found.shape
-    if here is None:
-        raise RuntimeError("kernels are off: `can_attend` tells")
-    fit = all(
-        each.shape == found.shape and each.dtype == np.float32 and each.strides[2] == FLOAT_BYTES
+    here, (rows, heads, head), kind = machine(), found.shape, found.dtype
+    half = kind == BFLOAT16
+    if here is None or not can_attend(kind, head=head) or (half and window is not None):
+        raise RuntimeError(
+            f"kernels are off, or there is none for heads of {head} numbers as {kind} and a window "
+            f"of {window}: `can_attend` tells"
+        )
+    fit = kind in (np.float32, BFLOAT16) and all(
+        each.shape == found.shape and each.dtype == kind and each.strides[2] == kind.itemsize
         for each in (*states, found)
     )
     inside = work.rows <= rows and pairs.start >= 0 and pairs.stop <= len(work.table) * heads
@@ -108,10 +130,14 @@ def attend(
             f"{work.rows} rows are read by pairs {pairs} in states of "
             f"{[(each.shape, each.dtype.str, each.strides) for each in (*states, found)]}"
         )
-    code = kernel(Form(here, head, scale, windowed=window is not None))
+    code = (
+        matrix_kernel(MatrixForm(here, head, scale))
+        if half
+        else kernel(Form(here, head, scale, windowed=window is not None))
+    )
     code.run(
         *(each.ctypes.data for each in (*states, found)),
-        *(stride // FLOAT_BYTES for each in states for stride in each.strides[:2]),
+        *(stride // kind.itemsize for each in states for stride in each.strides[:2]),
         heads, work.table.ctypes.data, pairs.start, pairs.stop, window or 0,
         _scratch.of(code.space),
     )  # fmt: skip
@@ -127,6 +153,13 @@ class Code:
 
 @made_once
 def kernel(form: Form) -> Code:
-    """Machine code for some heads."""
+    """Machine code for some heads in float32."""
     code = AttentionLoops(form)
     return Code(compiled(code.finish(), speed_level=0), code.space)
+
+
+@made_once
+def matrix_kernel(form: MatrixForm) -> Code:
+    """Machine code for some heads in bfloat16."""
+    code = MatrixAttention(form)
+    return Code(compiled(code.finish()), code.space)

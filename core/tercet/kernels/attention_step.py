@@ -6,21 +6,15 @@ from functools import partial
 
 from llvmlite import ir
 
+from tercet.kernels.attention_blocks import QUERIES, VECTORS, Memory
 from tercet.kernels.building import FLOAT, Kernel, Value
 from tercet.kernels.compiling import Machine
 from tercet.kernels.exponentials import exp2
-from tercet.kernels.memory import CACHE_LINE
 from tercet.kernels.tiles import tile
 from tercet.kernels.turning import filled, larger, smaller
 
-VECTORS = 2
-"""Of a panel; the last one of a block may have 1."""
-
 UNROLLED = 2
 """Dimensions, or keys, of a step: 4 % faster than 1; 4 is not, and takes longer to compile."""
-
-NOTHING_SEEN = -1e30
-"""The largest product before the first: less than any, and finite, so that it can be subtracted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +34,21 @@ class Form:
     windowed: bool
 
 
-class Memory:
+class StepMemory(Memory):
     """Where everything stands that is not in a register.
 
     Attributes:
         queries: The rows that ask, panel after panel, each [head, width].
-        read: What they have read, as the queries.
-        largest: The largest product of each.
-        sums: The sum of the shares of each.
         keys: The keys, packed, [keys, head].
         values: Their values, the same.
         shares: Of a panel: products, then their exponentials, [keys, width].
-        space: All its floats.
     """
 
-    def __init__(self, own: Kernel, form: Form, *, rows: int, keys: int) -> None:
-        self._own, self._head = own, form.head
-        self.space = 0
-
-        def some(floats: int) -> Value:
-            start = self.space
-            self.space += -(-floats // CACHE_LINE) * CACHE_LINE
-            return own.at(own.arguments[-1], start)
-
-        self.queries, self.read = some(rows * form.head), some(rows * form.head)
-        self.largest, self.sums = some(rows), some(rows)
-        self.keys, self.values = some(keys * form.head), some(keys * form.head)
-        self.shares = some(keys * VECTORS * own.lanes)
-
-    def panel(self, start: Value, place: Value) -> Value:
-        """Where the panel whose first row has a place begins."""
-        return self._own.at(start, self._own.code.mul(place, self._own.count(self._head)))
+    def __init__(self, own: Kernel, *, head: int, keys: int) -> None:
+        super().__init__(own, head=head)
+        self.queries = self.some(QUERIES * head)
+        self.keys, self.values = self.some(keys * head), self.some(keys * head)
+        self.shares = self.some(keys * VECTORS * own.lanes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +72,7 @@ class Step:
     """Writes what a panel of so many vectors does."""
 
     def __init__(
-        self, own: Kernel, form: Form, memory: Memory, *, window: Value, vectors: int
+        self, own: Kernel, form: Form, memory: StepMemory, *, window: Value, vectors: int
     ) -> None:
         self._own, self._form, self._memory, self._window = own, form, memory, window
         self._vectors, self._tile = vectors, form.machine.rows(VECTORS)

@@ -7,7 +7,14 @@ from llvmlite import ir
 
 FLOAT, HALF, BYTE, INT = ir.FloatType(), ir.HalfType(), ir.IntType(8), ir.IntType(64)
 LANE_INT = ir.IntType(32)
+BFLOAT = ir.IntType(16)
+"""A bfloat16: the upper half of a float's bits."""
+
 FLOATS, INTS, LANE_INTS = FLOAT.as_pointer(), INT.as_pointer(), LANE_INT.as_pointer()
+BFLOATS = BFLOAT.as_pointer()
+
+HALF_BITS = 16
+"""Of a float, below those of a bfloat16."""
 
 BYTE_PRODUCTS = "vpdpbusd $2, $1, $0"
 """Named as the processor does: LLVM's own name for it takes other types in other releases."""
@@ -145,10 +152,36 @@ class Kernel:
     def as_floats(self, numbers: Value) -> Value:
         """Floats of what was loaded, one or a vector."""
         vector = isinstance(numbers.type, ir.VectorType)
-        kind, target = (numbers.type.element, self.vector) if vector else (numbers.type, FLOAT)
+        kind = numbers.type.element if vector else numbers.type
+        target, bits = FLOAT, LANE_INT
+        if vector:
+            target, bits = (ir.VectorType(to, numbers.type.count) for to in (FLOAT, LANE_INT))
         if kind == FLOAT:
             return numbers
+        if kind == BFLOAT:
+            upper = self.code.shl(self.code.zext(numbers, bits), self._half(bits))
+            return self.code.bitcast(upper, target)
         return (self.code.fpext if kind == HALF else self.code.sitofp)(numbers, target)
+
+    def rounded(self, numbers: Value) -> Value:
+        """The bits of a vector of floats whose upper half is the nearest bfloat16."""
+        bits = ir.VectorType(LANE_INT, numbers.type.count)
+        half = ir.Constant(bits, [1 << (HALF_BITS - 1)] * bits.count)
+        return self.code.add(self.code.bitcast(numbers, bits), half)
+
+    def store_as(self, vector: Value, address: Value) -> None:
+        """Write a vector of floats as floats, or as bfloat16, by the type of the address."""
+        if address.type.pointee == BFLOAT:
+            bits = self.code.lshr(
+                self.rounded(vector), self._half(ir.VectorType(LANE_INT, vector.type.count))
+            )
+            vector = self.code.trunc(bits, ir.VectorType(BFLOAT, vector.type.count))
+        self.store(vector, address)
+
+    def _half(self, bits: Any) -> Value:
+        """So many bits as half a float has, in each lane."""
+        count = getattr(bits, "count", 0)
+        return ir.Constant(bits, [HALF_BITS] * count if count else HALF_BITS)
 
     def maximum(self, left: Value, right: Value) -> Value:
         """The larger one, lane by lane."""

@@ -7,10 +7,10 @@ meet it, so the layer itself stays in memory as it is.
 from collections.abc import Callable
 
 from tercet.kernels import matrix_tiles as tiles
-from tercet.kernels.building import FLOAT, Kernel, Value
+from tercet.kernels.building import BFLOATS, FLOAT, Kernel, Value
 from tercet.kernels.compiling import Machine
 from tercet.kernels.linear_loops import FRACTION, STREAMS, VECTORS, LinearLoops, Piece, Sums
-from tercet.kernels.matrix_tiles import LINE_BYTES, PAIRED, PARTS, SHORT, SIDE, TILE
+from tercet.kernels.matrix_tiles import LINE_BYTES, PAIRED, PARTS, SIDE, TILE
 from tercet.kernels.memory import FLOAT_BYTES
 from tercet.kernels.turning import filled
 
@@ -45,7 +45,7 @@ class MatrixLoops(LinearLoops):
         super().__init__(here.lanes, [ROWS], PIECE)
         own, code = self._own, self._own.code
         self._filled_dims = filled(own, self._dims, PAIRED)
-        self._row_parts = code.bitcast(self._packed, SHORT.as_pointer())
+        self._row_parts = code.bitcast(self._packed, BFLOATS)
         numbers = code.mul(self._filled, self._filled_dims)
         self._column_parts = own.at(self._row_parts, code.mul(numbers, own.count(PARTS)))
         self._end = code.alloca(FLOAT, PAIRED)
@@ -136,9 +136,7 @@ class MatrixLoops(LinearLoops):
         own.loop(own.count(0), filled(own, piece.count, PAIRED), step, step=PAIRED)
         self._each_sum(tiles.store, sums.after, sums.to_row)
 
-    def _each_sum(
-        self, do: Callable[[Kernel, int, Value, Value], None], start: Value, stride: Value
-    ) -> None:
+    def _each_sum(self, do: tiles.Moving, start: Value, stride: Value) -> None:
         """Read or write the tiles of sums, so many floats from row to row."""
         own, code = self._own, self._own.code
         lines = code.mul(stride, own.count(FLOAT_BYTES))

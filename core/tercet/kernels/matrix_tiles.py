@@ -8,11 +8,11 @@ Source of the scheme: Henry, Tang & Heinecke 2019, "Leveraging the bfloat16 Arti
 Datatype For Higher-Precision Computations".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from tercet.kernels.building import BYTE, LANE_INT, Kernel, Value
+from tercet.kernels.building import BFLOAT, BYTE, LANE_INT, Kernel, Value
 
 SIDE = 16
 """Rows of a tile, and its float32 columns; of bfloat16 it holds pairs."""
@@ -26,9 +26,6 @@ PARTS = 3
 TILE = SIDE * PAIRED
 """Parts that one holds."""
 
-SHORT = ir.IntType(16)
-"""A part in memory: the upper half of a float32."""
-
 LINE_BYTES = 64
 """Of a tile's row."""
 
@@ -37,6 +34,10 @@ REGISTERS = 8
 
 CONFIGURATION = [1, *[0] * 15, *[LINE_BYTES, 0] * REGISTERS, *[0] * 16, *[SIDE] * REGISTERS]
 """Of all of them: each row whole, each tile whole; 1 is the only kind of layout there is."""
+
+
+Moving = Callable[[Kernel, int, Value, Value], None]
+"""Fills a tile, or writes it."""
 
 
 def configure(own: Kernel) -> None:
@@ -65,6 +66,11 @@ def store(own: Kernel, tile: int, start: Value, stride: Value) -> None:
     _call(own, "tilestored64", BYTE(tile), here, stride)
 
 
+def clear(own: Kernel, tile: int) -> None:
+    """Make a tile of zeros."""
+    _call(own, "tilezero", BYTE(tile))
+
+
 def add_products(own: Kernel, sums: int, left: int, right: int) -> None:
     """Add to a tile of float32 the product of a tile of rows and one of paired columns."""
     _call(own, "tdpbf16ps", BYTE(sums), BYTE(left), BYTE(right))
@@ -74,17 +80,16 @@ def parts(own: Kernel, numbers: Value) -> list[Value]:
     """The three parts of each number of a vector, the largest first, as bits of float32."""
     code = own.code
     kind = ir.VectorType(LANE_INT, own.lanes)
-    upper = ir.Constant(kind, [0xFFFF0000] * own.lanes)
     found = []
     for _ in range(PARTS - 1):
-        found.append(code.and_(code.bitcast(numbers, kind), upper))
+        found.append(code.and_(code.bitcast(numbers, kind), _upper(kind)))
         numbers = code.fsub(numbers, code.bitcast(found[-1], own.vector))
-    return [*found, code.and_(code.bitcast(numbers, kind), upper)]
+    return [*found, code.bitcast(numbers, kind)]
 
 
 def side_by_side(own: Kernel, first: Value, second: Value) -> Value:
     """The upper halves of a vector's lanes, and behind them those of a second one's."""
-    kind = ir.VectorType(SHORT, 2 * own.lanes)
+    kind = ir.VectorType(BFLOAT, 2 * own.lanes)
     uppers = ir.Constant(ir.VectorType(LANE_INT, kind.count), list(range(1, 2 * kind.count, 2)))
     first, second = (own.code.bitcast(value, kind) for value in (first, second))
     return own.code.shuffle_vector(first, second, uppers)
@@ -94,8 +99,13 @@ def paired(own: Kernel, first: Value, second: Value) -> Value:
     """Lane by lane the upper half of a vector, and above it that of a second one."""
     code = own.code
     half = ir.Constant(first.type, [SIDE] * own.lanes)
-    both = code.or_(code.lshr(first, half), second)
-    return code.bitcast(both, ir.VectorType(SHORT, 2 * own.lanes))
+    both = code.or_(code.lshr(first, half), code.and_(second, _upper(second.type)))
+    return code.bitcast(both, ir.VectorType(BFLOAT, 2 * own.lanes))
+
+
+def _upper(kind: Value) -> Value:
+    """The upper halves of lanes."""
+    return ir.Constant(kind, [0xFFFF0000] * kind.count)
 
 
 def _call(own: Kernel, name: str, *arguments: Value) -> None:

@@ -83,7 +83,7 @@ def turn_out(
         factors = own.load(own.at(scales, lane), size)
         taken = [own.code.fmul(own.load(source, size), factors) for source in sources]
         for turned, target in zip(transposed(own, taken), targets, strict=True):
-            own.store(turned, target)
+            own.store_as(turned, target)
 
     _squares(own, square, rows, panel, dims=dims, width=width)
 
