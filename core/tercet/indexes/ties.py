@@ -11,7 +11,7 @@ def level(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """The scores, those that differ by no more than rounding made equal."""
     order = np.argsort(-scores, kind="stable")
     descending = scores[order]
-    step = NEAR * float(np.abs(descending).max(initial=0.0))
+    step = NEAR * max(map(abs, descending[[0, -1]].tolist())) if len(scores) else 0.0
     near = descending[:-1] - descending[1:] <= step
     if not near.any():
         return scores

@@ -20,10 +20,11 @@ class Scratch(local):
     """Memory of a thread, used again by each call."""
 
     _space = aligned(0)
+    _address = 0
 
     def of(self, floats: int) -> int:
         """The address of so many floats."""
         if len(self._space) < floats:
             self._space = aligned(floats)
-        address: int = self._space.ctypes.data
-        return address
+            self._address = self._space.ctypes.data
+        return self._address

@@ -54,7 +54,7 @@ def added_gains(
         entries.ctypes.data, len(entries), count, seen.ctypes.data, total.ctypes.data,
         faults.ctypes.data,
     )  # fmt: skip
-    if faults.any():
+    if faults[0] or faults[1]:
         raise IndexError(
             f"{faults[0]} lists are not among the {len(ends) - 1} or reach beyond the "
             f"{len(entries)} entries, and lists hold {faults[1]} rows that are not among the "

@@ -132,16 +132,20 @@ class Comparison:
         """Add up the best products, [documents, Q], of runs of documents, one after another."""
         queries = self.queries
         count = pieces[-1][1] if pieces else 0
-        scores = np.zeros((len(queries), count), dtype=np.float32)
+        if not queries.dim or not len(queries.vectors):
+            return np.zeros((len(queries), count), dtype=np.float32)
+        starts = queries.offsets[:-1]
+        if len(pieces) == 1:
+            alone: Vectors = np.add.reduceat(of_run(0, count), starts, axis=1).T
+            return alone
+        scores = np.empty((len(queries), count), dtype=np.float32)
 
         def score_run(run: tuple[int, int]) -> None:
             first, last = run
             best = of_run(first, last)
             scores[:, first:last] = np.add.reduceat(best, starts, axis=1).T
 
-        starts = queries.offsets[:-1]
-        if queries.dim and len(queries.vectors):
-            in_parallel(score_run, pieces)
+        in_parallel(score_run, pieces)
         return scores
 
 

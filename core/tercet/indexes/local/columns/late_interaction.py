@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def search_cells(
     direction = np.float32(RESIDUAL_SHARE) * query.sum(axis=0)
     found = [_estimates(part, probes, direction) for part in parts]
     estimates = found[0] if len(found) == 1 else np.concatenate(found)
-    bases = np.cumsum([0, *map(len, found)])
+    bases = np.asarray(list(accumulate(map(len, found), initial=0)))
     best = _best(estimates, max(MOST, 4 * depth))
     owners = np.searchsorted(bases, best, side="right") - 1
     rows = best - bases[owners]
@@ -104,6 +105,7 @@ def _score_while_worth(
 ) -> Scores:
     """Score candidates, most promising first, as long as the next may be among the best."""
     scores = np.empty(len(estimates), dtype=np.float32)
+    falling = -estimates
     done, following = 0, max(step, depth)
     while True:
         stop = min(following, len(estimates))
@@ -111,19 +113,26 @@ def _score_while_worth(
         if stop == len(estimates):
             return scores
         done = stop
-        worth = _worth(estimates, scores[:done], depth)
+        worth = _worth(falling, scores[:done], depth)
         if worth <= done:
             return scores[:done]
         following = min(done + step, worth)
 
 
-def _worth(estimates: Scores, scores: Scores, depth: int) -> int:
-    """How many candidates, most promising first, may be among the best, by those compared."""
+def _worth(falling: Scores, scores: Scores, depth: int) -> int:
+    """How many candidates may be among the best, by those compared.
+
+    Args:
+        falling: What was estimated of all, negative: the most promising first.
+        scores: Of the first ones.
+        depth: How many are looked for.
+    """
     count = len(scores)
-    distance = scores - estimates[:count]
-    mean = distance.sum() / np.float32(count)
-    distance -= mean
-    deviation = math.sqrt(distance @ distance / count)
-    least = np.partition(scores, count - depth)[count - depth]
-    lowest = least - mean - np.float32(DEVIATIONS * deviation)
-    return int(np.searchsorted(-estimates, -lowest, side="right"))
+    distance = scores + falling[:count]
+    mean = float(np.add.reduce(distance)) / count
+    distance -= np.float32(mean)
+    deviation = math.sqrt(float(distance.dot(distance)) / count)
+    ordered = scores.copy()
+    ordered.partition(count - depth)  # numpy's functions would take five times as long
+    lowest = float(ordered[count - depth]) - mean - DEVIATIONS * deviation
+    return int(falling.searchsorted(np.float32(-lowest), side="right"))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from tercet.indexes.local.reading.snapshot import Snapshot
 
 LISTED = "(SELECT value FROM json_each(?))"
 """A list of any length, bound as one JSON array."""
+
+STORED = "key, id, text, metadata, header, parent, private"
+"""What a document is made of."""
 
 INSERT = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -114,15 +118,23 @@ def keys_of_each(connection: sqlite3.Connection, ids: Sequence[str]) -> NDArray[
 
 def fetch_documents(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Document]:
     """The documents found, by id."""
-    query = (
-        f"SELECT id, text, metadata, header, parent, private FROM documents WHERE id IN {LISTED}"
-    )
-    return {
-        id_: Document(id_, text, json.loads(metadata), header, parent, json.loads(private))
-        for id_, text, metadata, header, parent, private in connection.execute(
-            query, (_listed(ids),)
-        )
-    }
+    query = f"SELECT {STORED} FROM documents WHERE id IN {LISTED}"
+    return {row[1]: _document(row) for row in connection.execute(query, (_listed(ids),))}
+
+
+def documents_of(
+    connection: sqlite3.Connection, snapshot: Snapshot, rows: NDArray[np.int64]
+) -> list[Document]:
+    """The documents of live rows, in the order given."""
+    keys = snapshot.keys[rows].tolist()
+    query = f"SELECT {STORED} FROM documents WHERE key IN {LISTED}"
+    found = {row[0]: _document(row) for row in connection.execute(query, (json.dumps(keys),))}
+    return [found[key] for key in keys]
+
+
+def _document(row: tuple[Any, ...]) -> Document:
+    _, id_, text, metadata, header, parent, private = row
+    return Document(id_, text, json.loads(metadata), header, parent, json.loads(private))
 
 
 def numbers_of(

@@ -11,7 +11,12 @@ from tercet.embeddings import Embeddings, Representation
 from tercet.filters import Expression
 from tercet.fusion import Candidates
 from tercet.indexes.local.columns.shortlists import Rows, Scores, Shortlist
-from tercet.indexes.local.reading.rows import fetch_documents, ids_of, numbers_of
+from tercet.indexes.local.reading.rows import (
+    documents_of,
+    fetch_documents,
+    ids_of,
+    numbers_of,
+)
 from tercet.indexes.local.reading.selection import select, warn_of_unknown_fields
 from tercet.indexes.local.reading.snapshot import Snapshot
 from tercet.indexes.ties import level
@@ -20,6 +25,9 @@ from tercet.plans import Plan
 SCORES_AT_ONCE = 1 << 23
 """Scores of a view that are held at once: 32 MiB."""
 
+WITH_TEXTS = 32
+"""So few candidates are looked up with their texts, which spares a second look."""
+
 
 class LocalReader:
     """One read transaction, and the snapshot that it sees."""
@@ -27,6 +35,7 @@ class LocalReader:
     def __init__(self, connection: sqlite3.Connection, snapshot: Snapshot) -> None:
         self.connection = connection
         self.snapshot = snapshot
+        self._known: dict[str, Document] = {}
 
     def collect(
         self, queries: Embeddings, plan: Plan, *, filter: Expression | None, exact: bool
@@ -49,7 +58,9 @@ class LocalReader:
 
     def documents(self, ids: Sequence[str]) -> dict[str, Document]:
         """The documents found, by id."""
-        return fetch_documents(self.connection, ids)
+        others = [id_ for id_ in ids if id_ not in self._known]
+        found = fetch_documents(self.connection, others) if others else {}
+        return {id_: self._known[id_] for id_ in ids if id_ in self._known} | found
 
     def select(self, filter: Expression | None) -> Rows:
         """Numbers of the live rows that pass, ascending."""
@@ -74,7 +85,12 @@ class LocalReader:
     def _ids(self, shortlists: Sequence[Shortlist]) -> dict[int, str]:
         """Ids of all rows that some shortlist names."""
         named = np.unique(np.concatenate([shortlist.rows for shortlist in shortlists]))
-        ids = ids_of(self.connection, self.snapshot, named)
+        if len(named) <= WITH_TEXTS:
+            documents = documents_of(self.connection, self.snapshot, named)
+            self._known |= {document.id: document for document in documents}
+            ids = [document.id for document in documents]
+        else:
+            ids = ids_of(self.connection, self.snapshot, named)
         return dict(zip(named.tolist(), ids, strict=True))
 
     def _candidates(
@@ -89,7 +105,8 @@ class LocalReader:
             view: _best(shortlist, ids, plan.candidates[view])
             for view, shortlist in shortlists.items()
         }
-        union = np.unique(np.concatenate(list(lists.values())))
+        named = sorted({row for ranked in lists.values() for row in ranked.tolist()})
+        union = np.asarray(named, dtype=np.int64)
         ranks = {view: np.zeros(len(union), dtype=np.int64) for view in lists}
         for view, ranked in lists.items():
             ranks[view][np.searchsorted(union, ranked)] = np.arange(1, len(ranked) + 1)
@@ -97,7 +114,7 @@ class LocalReader:
             view: self._scores(view, queries, n, union, shortlists.get(view)) for view in plan.views
         }
         return Candidates(
-            [ids[row] for row in union.tolist()],
+            [ids[row] for row in named],
             {view: level(values) for view, values in scores.items()},
             ranks,
         )
