@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tercet.kernels import compiling, nearest
-from tercet.kernels.compiling import ARM, AVX2, AVX512, Machine
+from tercet.kernels.compiling import ARM, AVX2, AVX512, VNNI, Machine
 from tercet.kernels.nearest import Nearest, can_find_nearest
 
 HERE = compiling.machine()
@@ -76,13 +76,17 @@ def test_queries_lie_anywhere() -> None:
     assert Nearest(held).of(asked[:0], 4)[0].shape == (0, 4)
 
 
+def test_floats_of_many_dimensions_are_left_to_a_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    for here, found in ((AVX2, [128]), (VNNI, [128, 1024]), (None, [])):
+        monkeypatch.setattr(nearest, "machine", lambda here=here: here)
+        assert [dim for dim in (128, 1000, 1024) if can_find_nearest(dim)] == found
+
+
 def test_what_cannot_be_looked_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     search = Nearest(vectors(6, 8))
-    assert can_find_nearest()
     for count, dim in ((0, 8), (7, 8), (3, 4)):
         with pytest.raises(ValueError, match=f"{count} of 6 columns with 8 dimensions"):
             search.of(vectors(1, dim), count)
     monkeypatch.setattr(nearest, "machine", lambda: None)
-    assert not can_find_nearest()
     with pytest.raises(RuntimeError, match="kernels are off"):
         Nearest(vectors(6, 8))

@@ -73,7 +73,7 @@ class Codebook:
 
     def probes(self, query: Vectors) -> "Probes":
         """The cells that a query looks up, by its token vectors, [Q, E]."""
-        if not can_find_nearest():
+        if not can_find_nearest(self.centroids.shape[1]):
             return Probes.of(products(query, self.centroids))
         cells, found = self._nearest.of(query, min(PROBES + 1, len(self.centroids)))
         return Probes(cells[:, :-1], found[:, :-1] - found[:, -1:])

@@ -18,6 +18,9 @@ from tercet.kernels.tiles import panels
 DIMENSIONS = range(16, 4097, 16)
 """Of vectors that are multiplied as bytes: whole vector registers, and sums that fit 32 bits."""
 
+NARROW = 256
+"""Dimensions of floats up to which this takes less time than a BLAS; of 1024 half as much again."""
+
 NOWHERE = -(1 << 30)
 """What the sums of columns begin with that only fill a panel up."""
 
@@ -26,9 +29,10 @@ Vectors = NDArray[np.float32]
 _scratch = Scratch()
 
 
-def can_find_nearest() -> bool:
-    """Whether there are kernels here."""
-    return machine() is not None
+def can_find_nearest(dim: int) -> bool:
+    """Whether there are kernels here, and for vectors so long no BLAS is faster."""
+    here = machine()
+    return here is not None and (dim <= NARROW or (here.bytes and dim in DIMENSIONS))
 
 
 class Nearest:
