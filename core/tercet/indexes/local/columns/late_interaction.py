@@ -93,11 +93,12 @@ def _best(estimates: Scores, limit: int) -> Rows:
     """Places of the highest, in order; what may not be found is left out."""
     falling = -estimates
     if limit < len(estimates):
-        places = np.argpartition(falling, limit)[:limit]
+        places = falling.argpartition(limit)[:limit]
     else:
         places = np.arange(len(estimates))
-    places = places[np.argsort(falling[places], kind="stable")]
-    return places[np.isfinite(falling[places])]
+    found = falling[places]
+    order = found.argsort(kind="stable")
+    return places[order[np.isfinite(found[order])]]
 
 
 def _score_while_worth(

@@ -73,7 +73,8 @@ def best_places(scores: Scores, depth: int) -> Rows:
     """Places of the best scores, and of all that tie with the last of them, ascending."""
     if depth >= len(scores):
         return np.arange(len(scores))
-    kept = scores[scores >= at_most_kth(scores, depth)]
+    many = len(scores) >= 2 * GROUPS * depth
+    kept = scores[scores >= at_most_kth(scores, depth)] if many else scores
     least = np.partition(kept, len(kept) - depth)[len(kept) - depth]
     margin = np.float32(MARGIN * float(np.abs(scores).max()))
     return np.flatnonzero(scores >= least - margin)
