@@ -14,14 +14,17 @@ from tercet.encoding import int8
 from tercet.encoding.backbone import load_backbone
 from tercet.encoding.int8 import (
     LEVELS,
+    CompiledInt8Linear,
     Int8Embedding,
     Int8Linear,
+    is_compiled,
     quantise,
     rounded,
     spread,
     weight_levels,
 )
 from tercet.encoding.options import Quantize
+from tercet.kernels.byte_linear import can_multiply_bytes
 from tercet.models.spec import ModelSpec
 from tercet.testing import checkpoints
 
@@ -108,6 +111,26 @@ def test_a_rounded_layer_is_near_the_layer(
     found = Int8Linear(layer.to(dtype), activation=activation)(x.to(dtype))
     assert found.dtype == dtype
     torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.04)
+
+
+@pytest.mark.skipif(not can_multiply_bytes(128), reason="no matrix units here")
+@pytest.mark.parametrize("activation", ["none", "gelu"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bias", [True, False])
+@torch.inference_mode()
+def test_our_kernel_gives_what_the_operators_of_torch_do(
+    activation: str, dtype: torch.dtype, *, bias: bool
+) -> None:
+    torch.manual_seed(0)
+    linear, x = nn.Linear(128, 70, bias=bias), torch.randn(2, 300, 128).to(dtype)
+    model = nn.Sequential(linear, nn.Linear(48, 3))
+    ours = CompiledInt8Linear(linear, activation=activation)
+    expected = Int8Linear(linear, activation=activation)(x)
+    assert ours(x).dtype == dtype
+    torch.testing.assert_close(ours(x).float(), expected.float(), rtol=2**-7, atol=0.01)
+    quantise(model)
+    assert type(model[0]) is CompiledInt8Linear
+    assert not is_compiled(model)  # rows of 48 numbers are torch's
 
 
 @torch.inference_mode()

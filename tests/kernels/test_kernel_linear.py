@@ -8,7 +8,8 @@ import pytest
 
 from tercet.kernels import compiling, linear
 from tercet.kernels.compiling import AMX, ARM, AVX2, AVX512, Machine
-from tercet.kernels.linear import Matrix, Panels, Share, can_multiply
+from tercet.kernels.layer import Matrix, Share
+from tercet.kernels.linear import Panels, can_multiply
 
 SIZES = [(1, 1), (7, 5), (16, 32), (33, 70), (256, 64), (300, 31)]
 """Dimensions and columns: of few of them is anything a multiple."""

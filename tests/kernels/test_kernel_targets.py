@@ -8,6 +8,7 @@ from llvmlite import binding as llvm
 from tercet.kernels import (
     attention,
     attention_step,
+    byte_linear,
     inner_product,
     late_interaction_loops,
     linear,
@@ -18,7 +19,15 @@ from tercet.kernels.attention_matrices import MatrixForm
 from tercet.kernels.building import Kernel
 from tercet.kernels.compiling import AMX, ARM, AVX2, AVX512, Machine
 
-MODULES = (attention, inner_product, late_interaction_loops, linear, nearest_loops, postings)
+MODULES = (
+    attention,
+    byte_linear,
+    inner_product,
+    late_interaction_loops,
+    linear,
+    nearest_loops,
+    postings,
+)
 TARGETS = {
     "neoverse-n1": ("aarch64-unknown-linux-gnu", ARM),
     "apple-m1": ("arm64-apple-macosx", ARM),
@@ -48,6 +57,7 @@ def write_all(here: Machine) -> None:
     linear.vector_units.__wrapped__(here)
     if here.matrices:
         linear.matrix_units.__wrapped__(here)
+        byte_linear.byte_units.__wrapped__(here, half=True)
         attention.matrix_kernel.__wrapped__(MatrixForm(here, 64, 0.125))
     nearest_loops.kernel.__wrapped__(nearest_loops.Form(here, whole=False, parts=3))
     postings.kernel.__wrapped__()
@@ -66,6 +76,6 @@ def test_kernels_are_complete_for_each_processor(
     for module in MODULES:
         monkeypatch.setattr(module, "compiled", kept)
     write_all(TARGETS[processor][1])
-    assert len(texts) == 10 + 2 * TARGETS[processor][1].matrices
+    assert len(texts) == 10 + 3 * TARGETS[processor][1].matrices
     for name, text in texts.items():
         assert not re.findall(r"^\s+(?:bl|callq?)\s.*", text, re.M), name

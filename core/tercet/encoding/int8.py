@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tercet.encoding.linear import Activation, replace_linears
+from tercet.encoding.linear import Activation, LayerOfPanels, replace_linears
+from tercet.kernels.byte_linear import BytePanels, can_multiply_bytes
 
 LEVELS = 127
 """Largest magnitude of an int8 value that is used: the range is symmetric."""
@@ -79,6 +80,16 @@ class Int8Linear(nn.Module):
         return functional.linear(integers, self._weight.float()).mul_(self._scale)
 
 
+class CompiledInt8Linear(LayerOfPanels):
+    """The same by a kernel of ours, which spreads, multiplies and scales back in one go."""
+
+    def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
+        weight, scale = _rounded_weights(linear.weight.detach(), LEVELS)
+        bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach()
+        numbers = weight.numpy(), scale[:, 0].contiguous().numpy(), bias.float().numpy()
+        super().__init__(linear, BytePanels(*numbers, gelu=activation == "gelu"))
+
+
 class Int8Embedding(nn.Module):
     """An embedding table of int8 rows, each with its scale."""
 
@@ -95,13 +106,24 @@ class Int8Embedding(nn.Module):
 @torch.inference_mode()
 def quantise(model: nn.Module) -> None:
     """Replace the linear layers and embedding tables of a model on the CPU, one by one."""
-    replace_linears(model, Int8Linear)
+    replace_linears(model, _layer)
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Embedding:
                 setattr(parent, name, Int8Embedding(child))
     for parameter in model.parameters():  # one that lies in a mapped file would keep all of it
         parameter.data = parameter.data.clone()
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether all its int8 layers are our kernel's: it is the same for all numbers of rows."""
+    return not any(isinstance(module, Int8Linear) for module in model.modules())
+
+
+def _layer(linear: nn.Linear, *, activation: Activation) -> nn.Module:
+    """A layer by our kernel, or by torch's operators."""
+    kind = CompiledInt8Linear if can_multiply_bytes(linear.in_features) else Int8Linear
+    return kind(linear, activation=activation)
 
 
 def spread(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

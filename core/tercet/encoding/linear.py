@@ -1,8 +1,8 @@
 """Linear layers whose weights lie in memory as the CPU reads them.
 
-In float32 they are for a kernel of ours. In other arithmetics, and where kernels are off, they are
-for oneDNN's, which are not a public interface of torch: where these are missing or refuse, the
-layer stays what it was.
+In float32 they are for a kernel of ours, and so are those of int8 (`int8.py`). In other
+arithmetics, and where kernels are off, they are for oneDNN's, which are not a public interface of
+torch: where these are missing or refuse, the layer stays what it was.
 """
 
 from functools import lru_cache
@@ -11,7 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from tercet.kernels.linear import Matrix, Panels, Share, can_multiply
+from tercet.kernels.layer import Layer, Matrix, Share
+from tercet.kernels.linear import Panels, can_multiply
 from tercet.scoring.threads import in_parallel
 
 ROWS_HINT = 1024
@@ -30,6 +31,9 @@ FUSED = (
 )
 """Where transformers keeps a linear layer and the GELU behind it, in modules of one parent."""
 
+HALVES = {False: torch.float32, True: torch.bfloat16}
+"""What kernels call the arithmetics of states."""
+
 Activation = str
 """What is computed with the product: "none" or "gelu", as oneDNN calls them."""
 
@@ -42,23 +46,22 @@ class LinearKind(Protocol):
         ...
 
 
-class CompiledLinear(nn.Module):
-    """y = act(x W^T + b) in float32, with W laid out for our kernel."""
+class LayerOfPanels(nn.Module):
+    """A layer whose weights are laid out for our kernels."""
 
-    def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
+    def __init__(self, linear: nn.Linear, panels: Layer) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        bias = None if linear.bias is None else linear.bias.detach().numpy()
         # A layout of its own, so not a parameter.
-        self._panels = Panels(linear.weight.detach().numpy(), bias, gelu=activation == "gelu")
+        self._panels = panels
 
     def forward(self, x: Tensor) -> Tensor:
         """Project the last axis."""
         rows = x.reshape(-1, x.shape[-1])
         if rows.stride(1) != 1:
             rows = rows.contiguous()
-        y = torch.empty(rows.shape[0], self.out_features)
-        read, written = _matrix(rows), _matrix(y)
+        y = torch.empty(rows.shape[0], self.out_features, dtype=rows.dtype)
+        read, written = self._matrix(rows), self._matrix(y)
 
         def some(share: Share) -> None:
             self._panels.project(read, written, share)
@@ -74,20 +77,30 @@ class CompiledLinear(nn.Module):
         products = self.in_features * self.out_features * max(rows, ROWS_HIDDEN)
         return max(1, min(threads, products // WORTH_A_THREAD))
 
+    def _matrix(self, states: Tensor) -> Matrix:
+        """Where the rows of states are.
 
-def _matrix(states: Tensor) -> Matrix:
-    """Where the rows of states are.
+        Raises:
+            ValueError: Our kernel cannot read them.
+        """
+        known = {HALVES[half]: half for half in self._panels.halves}
+        if states.dtype not in known or not states.is_cpu or states.requires_grad:
+            raise ValueError(
+                f"the states are {states.dtype} on {states.device}, requires_grad="
+                f"{states.requires_grad}: this layer was laid out to encode "
+                f"{' or '.join(map(str, known))} on a CPU"
+            )
+        (rows, columns), half = states.shape, known[states.dtype]
+        return Matrix(states.data_ptr(), rows, columns, states.stride(0), owner=states, half=half)
 
-    Raises:
-        ValueError: Our kernel cannot read them.
-    """
-    if states.dtype != torch.float32 or not states.is_cpu or states.requires_grad:
-        raise ValueError(
-            f"the states are {states.dtype} on {states.device}, requires_grad="
-            f"{states.requires_grad}: this layer was laid out to encode float32 on a CPU"
-        )
-    rows, columns = states.shape
-    return Matrix(states.data_ptr(), rows, columns, states.stride(0), owner=states)
+
+class CompiledLinear(LayerOfPanels):
+    """y = act(x W^T + b) in float32, with W laid out for our kernel."""
+
+    def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
+        bias = None if linear.bias is None else linear.bias.detach().numpy()
+        weight = linear.weight.detach().numpy()
+        super().__init__(linear, Panels(weight, bias, gelu=activation == "gelu"))
 
 
 class PackedLinear(nn.Module):

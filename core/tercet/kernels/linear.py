@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tercet.kernels.compiling import Compiled, Machine, compiled, machine, made_once
+from tercet.kernels.layer import Layer, Matrix, Share, cut
 from tercet.kernels.linear_loops import VECTORS
 from tercet.kernels.linear_matrices import PIECE as MATRIX_PIECE
 from tercet.kernels.linear_matrices import ROWS as MATRIX_ROWS
@@ -21,40 +22,12 @@ from tercet.kernels.linear_vectors import PIECE, VectorLoops, tile_heights
 from tercet.kernels.matrix_tiles import PAIRED
 from tercet.kernels.memory import FLOAT_BYTES, Scratch, aligned
 
-ROWS_WORTH_A_SHARE = 96
-"""Rows below which several threads share the panels, and read them once, instead of the rows."""
-
 ROWS_WORTH_MATRICES = 64
 """Rows below which reading the weights takes the time, to which taking them apart would add."""
 
 Floats = NDArray[np.float32]
 
 _scratch = Scratch()
-
-
-class Matrix(NamedTuple):
-    """Floats in memory that stays where it is: those of a row side by side.
-
-    Attributes:
-        address: Where the first one is.
-        rows: How many rows there are.
-        columns: Floats of each.
-        stride: Floats from one row to the next.
-        owner: Keeps the memory.
-    """
-
-    address: int
-    rows: int
-    columns: int
-    stride: int
-    owner: object = None
-
-
-class Share(NamedTuple):
-    """What one thread does: some rows, with some of the panels."""
-
-    rows: range
-    panels: range
 
 
 class Units(NamedTuple):
@@ -80,13 +53,8 @@ class Units(NamedTuple):
     room: Callable[[int, int], int]
 
 
-class Panels:
-    """A layer, laid out for the processor at hand.
-
-    Attributes:
-        dims: Numbers of a row, K.
-        columns: Numbers of a result, N.
-    """
+class Panels(Layer):
+    """A layer of float32 weights."""
 
     def __init__(self, weight: Floats, bias: Floats | None, *, gelu: bool = False) -> None:
         """Lay out a layer.
@@ -102,65 +70,35 @@ class Panels:
         here = machine()
         if here is None:
             raise RuntimeError("kernels are off: `can_multiply` tells")
-        self.columns, self.dims = weight.shape
         self._gelu, self._few = gelu, vector_units(here)
         self._many = matrix_units(here) if here.matrices else self._few
         self._width = VECTORS * here.lanes
         self._weights = _panels(weight, self._width, PAIRED if here.matrices else 1)
         self._bias = np.zeros(len(self._weights) * self._width, dtype=np.float32)
         if bias is not None:
-            self._bias[: self.columns] = bias
+            self._bias[: len(weight)] = bias
+        columns, dims = weight.shape
+        super().__init__(dims=dims, columns=columns, count=len(self._weights), step=self._many.tall)
 
-    def __len__(self) -> int:
-        """How many panels there are."""
-        return len(self._weights)
+    def _units(self, rows: int) -> Units:
+        return self._few if rows < ROWS_WORTH_MATRICES else self._many
 
-    def shares(self, rows: int, count: int) -> list[Share]:
-        """Cut a product into so many shares, or fewer, of like cost."""
-        if count > 1 and 0 < rows < count * ROWS_WORTH_A_SHARE:
-            return [Share(range(rows), some) for some in _cut(len(self), count)]
-        return [Share(some, range(len(self))) for some in _cut(rows, count)]
+    def _most(self, rows: int) -> int:
+        return self._units(rows).rows
 
-    def project(self, x: Matrix, out: Matrix, share: Share) -> None:
-        """Compute the results of some rows, as far as they come from some panels.
-
-        A result does not depend on other rows, but that the last bits may on how many there are.
-
-        Args:
-            x: [rows, K].
-            out: Where all results go, [rows, N].
-            share: Which are computed.
-
-        Raises:
-            ValueError: The matrices are not of that shape, or have not those rows.
-        """
-        rows, panels = share
-        fit = x.columns == self.dims and out.columns == self.columns and x.rows == out.rows
-        inside = 0 <= rows.start <= rows.stop <= x.rows and 0 <= panels.start <= panels.stop
-        if not fit or not inside or panels.stop > len(self):
-            raise ValueError(
-                f"{share} of a layer from {self.dims} to {self.columns} numbers is asked for, and "
-                f"there are {len(self)} panels, {x} and {out}"
-            )
-        units = self._few if x.rows < ROWS_WORTH_MATRICES else self._many
-        for block in _cut(len(rows), -(-len(rows) // units.rows), units.tall):
-            those = range(rows.start + block.start, rows.start + block.stop)
-            self._project(units, x, out, Share(those, panels))
-
-    def _project(self, units: Units, x: Matrix, out: Matrix, share: Share) -> None:
-        """The results of a block of rows."""
-        (row, count), panels = (share.rows.start, len(share.rows)), share.panels
+    def _project(self, x: Matrix, out: Matrix, share: Share) -> None:
+        units, (row, count) = self._units(x.rows), (share.rows.start, len(share.rows))
         width, filled = self._width, -(-count // units.step) * units.step
-        segments = _cut(self.dims, -(-self.dims * count // units.numbers), units.piece)
+        segments = cut(self.dims, -(-self.dims * count // units.numbers), units.piece)
         numbers, sums = units.room(filled, len(segments[0])), filled * width
-        space = _scratch.of(numbers + sums * (len(panels) if len(segments) > 1 else 1))
+        space = _scratch.of(numbers + sums * (len(share.panels) if len(segments) > 1 else 1))
         weights, depth = self._weights.ctypes.data, self._weights[0].size
         for segment in segments:
             units.run(
                 x.address + (row * x.stride + segment.start) * FLOAT_BYTES, x.stride,
                 count, len(segment),
                 weights + segment.start * width * FLOAT_BYTES, depth,
-                panels.start, panels.stop, self._bias.ctypes.data, segment.start == 0,
+                share.panels.start, share.panels.stop, self._bias.ctypes.data, segment.start == 0,
                 out.address + row * out.stride * FLOAT_BYTES, out.stride,
                 self.columns, segment.stop == self.dims, self._gelu,
                 space, space + numbers * FLOAT_BYTES, sums if len(segments) > 1 else 0,
@@ -199,11 +137,3 @@ def _panels(weight: Floats, width: int, step: int) -> Floats:
         found[whole] = 0
         found[whole, :dims, :rest] = weight[whole * width :].T
     return found
-
-
-def _cut(size: int, count: int, step: int = 1) -> list[range]:
-    """Cut a range into so many parts, or fewer, of like length: multiples of a step but for one."""
-    if count <= 1 or size == 0:
-        return [range(size)] if size else []
-    length = -(-size // (count * step)) * step
-    return [range(start, min(start + length, size)) for start in range(0, size, length)]

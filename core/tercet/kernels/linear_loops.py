@@ -9,7 +9,7 @@ those of vectors, or of matrices.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tercet.kernels.building import FLOATS, INT, Kernel, Value
 from tercet.kernels.gelu import gelu
@@ -71,16 +71,26 @@ class LinearLoops(ABC):
     the next's.
     """
 
-    def __init__(self, lanes: int, heights: Sequence[int], piece: int) -> None:
+    def __init__(
+        self,
+        lanes: int,
+        heights: Sequence[int],
+        piece: int,
+        *,
+        states: Any = FLOATS,
+        weights: Any = FLOATS,
+    ) -> None:
         """Begin.
 
         Args:
             lanes: Floats of a vector.
             heights: Rows of tiles, the largest first: they make all multiples of the last.
             piece: Dimensions of a panel that all rows meet before the next.
+            states: The type of pointers to rows and results.
+            weights: That of pointers to panels.
         """
-        kinds = [FLOATS, INT, INT, INT, FLOATS, INT, INT, INT, FLOATS, INT]
-        kinds += [FLOATS, INT, INT, INT, INT, FLOATS, FLOATS, INT]
+        kinds = [states, INT, INT, INT, weights, INT, INT, INT, FLOATS, INT]
+        kinds += [states, INT, INT, INT, INT, FLOATS, FLOATS, INT]
         own = self._own = Kernel("linear", kinds, lanes=lanes)
         self._heights, self._wide, self._most = heights, VECTORS * lanes, piece
         self._x, self._stride, self._rows, self._dims = own.arguments[:4]
@@ -158,22 +168,21 @@ class LinearLoops(ABC):
         start = own.at(panel, code.mul(dim, self._width))
         begins = code.and_(self._begins, code.icmp_signed("==", dim, own.count(0)))
         column = code.mul(number, self._width)
-        bias, begun = own.at(self._bias, column), code.select(begins, own.count(0), self._width)
+        bias, begun = self._beginning(column), code.select(begins, own.count(0), self._width)
         is_last = code.icmp_signed("==", code.add(dim, count), self._dims)
         wanted = code.select(code.and_(self._ends, is_last), self._rows, own.count(0))
         next_panel = own.at(panel, self._panel_stride)
         behind = own.at(start, code.mul(count, self._width))
         piece = Piece(start, dim, count, code.select(is_last, next_panel, behind))
         self._prepare(piece)
-        complete = code.icmp_signed("<=", code.add(column, self._width), self._columns)
-        plain = code.and_(complete, code.icmp_signed("==", self._activates, own.count(0)))
+        plain = self._is_plain(column)
 
         def some(height: int, place: Value, _: list[Value]) -> list[Value]:
             end = code.add(place, own.count(height))
             at_once = code.and_(plain, code.icmp_signed("<=", end, wanted))
             those = own.at(sums, code.mul(place, self._width))
             there = own.at(self._y, code.mul(place, self._y_stride), column)
-            after = code.select(at_once, there, those)
+            after = code.select(at_once, code.bitcast(there, those.type), those)
             to_row = code.select(at_once, self._y_stride, self._width)
             before = code.select(begins, bias, those)
             self._multiply(height, place, piece, Sums(before, begun, after, to_row))
@@ -186,21 +195,40 @@ class LinearLoops(ABC):
             place, _ = own.loop(place, self._filled, partial(some, height), step=height)
         return []
 
-    def _fetching(self, piece: Piece, place: Value) -> Callable[[Value], None]:
+    def _beginning(self, column: Value) -> Value:
+        """Where that lies which the sums of a panel's rows begin as."""
+        return self._own.at(self._bias, column)
+
+    def _is_plain(self, column: Value) -> Value:
+        """Whether sums of a panel are results, which need not be changed or cut."""
+        code, own = self._own.code, self._own
+        complete = code.icmp_signed("<=", code.add(column, self._width), self._columns)
+        return code.and_(complete, code.icmp_signed("==", self._activates, own.count(0)))
+
+    def _fetching(self, piece: Piece, place: Value, *, dims: int = 0) -> Callable[[Value], None]:
         """Writes what a tile does at each step: it fetches its share of the piece that follows.
 
-        Of each stream, one row.
+        Of each stream one row, at a step of `STREAMS` dimensions; or all rows of so many.
         """
         own, code = self._own, self._own.code
         stream = code.mul(code.sdiv(piece.count, own.count(STREAMS)), self._width)
         done = code.mul(code.sdiv(place, self._tall), piece.count)
 
-        def fetch(dim: Value) -> None:
+        def turn(dim: Value) -> Value:
             share = code.mul(code.add(done, dim), self._share)
-            turn = code.ashr(share, own.count(FRACTION + STREAMS.bit_length() - 1))
-            start = own.at(piece.following, code.mul(turn, self._width))
-            for number in range(STREAMS):
-                self._fetch_row(own.at(start, code.mul(stream, own.count(number))))
+            return code.ashr(share, own.count(FRACTION + STREAMS.bit_length() - 1))
+
+        def one(number: Value, _: list[Value]) -> list[Value]:
+            start = own.at(piece.following, code.mul(number, self._width))
+            for of in range(STREAMS):
+                self._fetch_row(own.at(start, code.mul(stream, own.count(of))))
+            return []
+
+        def fetch(dim: Value) -> None:
+            if dims:
+                own.loop(turn(dim), turn(code.add(dim, own.count(dims))), one)
+            else:
+                one(turn(dim), [])
 
         return fetch
 
@@ -216,20 +244,27 @@ class LinearLoops(ABC):
         here = own.at(sums, code.mul(row, self._width))
         there = own.at(self._y, code.mul(row, self._y_stride), column)
 
-        def activate(lane: Value, _: list[Value]) -> list[Value]:
-            own.store(gelu(own, own.load(own.at(here, lane))), own.at(here, lane))
-            return []
-
         def some(lane: Value, _: list[Value]) -> list[Value]:
-            own.store(own.load(own.at(here, lane)), own.at(there, lane))
+            own.store_as(own.load(own.at(here, lane)), own.at(there, lane))
             return []
 
         def one(lane: Value, _: list[Value]) -> list[Value]:
-            code.store(code.load(own.at(here, lane)), own.at(there, lane))
+            own.store_as(own.load(own.at(here, lane), 1), own.at(there, lane))
             return []
 
-        activated = code.mul(self._width, self._activates)
-        own.loop(own.count(0), activated, activate, step=own.lanes)
+        self._activate(column, row, here)
         lane, _ = own.loop(own.count(0), columns, some, step=own.lanes)
         own.loop(lane, columns, one)
         return []
+
+    def _activate(self, column: Value, row: Value, sums: Value) -> None:
+        """Make results of the sums of a row with the panel of a column."""
+        del column, row
+        own = self._own
+
+        def some(lane: Value, _: list[Value]) -> list[Value]:
+            own.store(gelu(own, own.load(own.at(sums, lane))), own.at(sums, lane))
+            return []
+
+        activated = own.code.mul(self._width, self._activates)
+        own.loop(own.count(0), activated, some, step=own.lanes)

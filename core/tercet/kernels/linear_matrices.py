@@ -4,14 +4,11 @@ Rows are taken apart once for all panels. A piece of a panel is taken apart just
 meet it, so the layer itself stays in memory as it is.
 """
 
-from collections.abc import Callable
-
 from tercet.kernels import matrix_tiles as tiles
 from tercet.kernels.building import BFLOATS, FLOAT, Kernel, Value
 from tercet.kernels.compiling import Machine
-from tercet.kernels.linear_loops import FRACTION, STREAMS, VECTORS, LinearLoops, Piece, Sums
+from tercet.kernels.linear_loops import VECTORS, LinearLoops, Piece, Sums
 from tercet.kernels.matrix_tiles import LINE_BYTES, PAIRED, PARTS, SIDE, TILE
-from tercet.kernels.memory import FLOAT_BYTES
 from tercet.kernels.turning import filled
 
 ROWS = 2 * SIDE
@@ -123,7 +120,7 @@ class MatrixLoops(LinearLoops):
         own, code = self._own, self._own.code
         numbers = code.mul(code.mul(place, self._filled_dims), own.count(PARTS))
         rows = own.at(self._row_parts, numbers, code.mul(piece.dim, own.count(height * PARTS)))
-        fetch = self._fetching(piece, place)
+        fetch = self._fetching(piece, place, dims=PAIRED)
 
         def step(dim: Value, _: list[Value]) -> list[Value]:
             fetch(dim)
@@ -132,18 +129,9 @@ class MatrixLoops(LinearLoops):
             self._add_products(left, right)
             return []
 
-        self._each_sum(tiles.load, sums.before, sums.from_row)
+        tiles.each_sum(own, tiles.load, sums.before, sums.from_row)
         own.loop(own.count(0), filled(own, piece.count, PAIRED), step, step=PAIRED)
-        self._each_sum(tiles.store, sums.after, sums.to_row)
-
-    def _each_sum(self, do: tiles.Moving, start: Value, stride: Value) -> None:
-        """Read or write the tiles of sums, so many floats from row to row."""
-        own, code = self._own, self._own.code
-        lines = code.mul(stride, own.count(FLOAT_BYTES))
-        for number in range(len(OF_ROWS) * VECTORS):
-            row, tile = divmod(number, VECTORS)
-            first = code.mul(stride, own.count(row * SIDE))
-            do(own, number, own.at(start, first, tile * SIDE), lines)
+        tiles.each_sum(own, tiles.store, sums.after, sums.to_row)
 
     def _add_products(self, left: Value, right: Value) -> None:
         """Add the products of the dimensions that one sums over."""
@@ -160,24 +148,3 @@ class MatrixLoops(LinearLoops):
             pairs = [(row, column) for row in OF_ROWS for column in OF_COLUMNS]
             for number, (row, column) in enumerate(pairs):
                 tiles.add_products(own, number, row, column)
-
-    def _fetching(self, piece: Piece, place: Value) -> Callable[[Value], None]:
-        """Writes what is fetched at each step: as much as at so many steps of a tile of vectors."""
-        own, code = self._own, self._own.code
-        done = code.mul(code.sdiv(place, self._tall), piece.count)
-        stream = code.mul(code.sdiv(piece.count, own.count(STREAMS)), self._width)
-
-        def turn(dim: Value) -> Value:
-            share = code.mul(code.add(done, dim), self._share)
-            return code.ashr(share, own.count(FRACTION + STREAMS.bit_length() - 1))
-
-        def one(number: Value, _: list[Value]) -> list[Value]:
-            start = own.at(piece.following, code.mul(number, self._width))
-            for of in range(STREAMS):
-                self._fetch_row(own.at(start, code.mul(stream, own.count(of))))
-            return []
-
-        def some(dim: Value) -> None:
-            own.loop(turn(dim), turn(code.add(dim, own.count(PAIRED))), one)
-
-        return some

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from llvmlite import ir
 
 from tercet.kernels.building import BFLOAT, BYTE, LANE_INT, Kernel, Value
+from tercet.kernels.memory import FLOAT_BYTES
 
 SIDE = 16
 """Rows of a tile, and its float32 columns; of bfloat16 it holds pairs."""
@@ -74,6 +75,20 @@ def clear(own: Kernel, tile: int) -> None:
 def add_products(own: Kernel, sums: int, left: int, right: int) -> None:
     """Add to a tile of float32 the product of a tile of rows and one of paired columns."""
     _call(own, "tdpbf16ps", BYTE(sums), BYTE(left), BYTE(right))
+
+
+def add_byte_products(own: Kernel, sums: int, left: int, right: int) -> None:
+    """The same for integers: of unsigned bytes and of signed ones, four of each column together."""
+    _call(own, "tdpbusd", BYTE(sums), BYTE(left), BYTE(right))
+
+
+def each_sum(own: Kernel, do: Moving, start: Value, stride: Value) -> None:
+    """Read or write four tiles of sums, two beside each other, so many floats from row to row."""
+    lines = own.code.mul(stride, own.count(FLOAT_BYTES))
+    for number in range(4):
+        row, tile = divmod(number, 2)
+        first = own.code.mul(stride, own.count(row * SIDE))
+        do(own, number, own.at(start, first, tile * SIDE), lines)
 
 
 def parts(own: Kernel, numbers: Value) -> list[Value]:
