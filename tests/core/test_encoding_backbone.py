@@ -14,18 +14,10 @@ from transformers.utils import logging
 from tercet.encoding import attention, linear
 from tercet.encoding import backbone as backbone_module
 from tercet.encoding.backbone import PACKABLE, PaddedBackbone, load_backbone
-from tercet.encoding.linear import (
-    CompiledHalfLinear,
-    CompiledLinear,
-    PackedLinear,
-    can_pack,
-    prepack,
-    takes_any_rows,
-)
+from tercet.encoding.linear import CompiledLinear, PackedLinear, can_pack, prepack
 from tercet.encoding.packing import Pass, position_ids
 from tercet.encoding.precision import choose_device, choose_dtype
 from tercet.errors import MissingTensorError, UnknownLayoutError
-from tercet.kernels.cell_linear import can_multiply_halves
 from tercet.kernels.linear import can_multiply
 from tercet.models.spec import ModelSpec
 
@@ -306,29 +298,12 @@ def test_a_packed_layer_is_the_layer(
         block = torch.nn.Module()
         block.fc1, block.activation_fn, block.fc2 = layer, torch.nn.GELU(), copy.deepcopy(layer)
         expected, activated = layer(x), torch.nn.functional.gelu(layer(x))
-        prepack(block)
+        prepack(block, dtype=dtype)
         if kind is CompiledLinear or can_pack(dtype):
             assert type(block.fc2) is kind
         torch.testing.assert_close(block.fc2(x), expected, rtol=0, atol=tolerance)
         found = block.activation_fn(block.fc1(x))
         torch.testing.assert_close(found, activated, rtol=0, atol=tolerance)
-
-
-@pytest.mark.skipif(not can_multiply_halves(64), reason="no matrix units here")
-@torch.inference_mode()
-def test_layers_in_bfloat16_are_our_kernel_s_where_a_cpu_has_matrix_units() -> None:
-    torch.manual_seed(0)
-    block, x = torch.nn.Module(), torch.randn(70, 64, dtype=torch.bfloat16)
-    plain = torch.nn.Linear(64, 40, dtype=torch.bfloat16)
-    block.fc1, block.activation_fn = plain, torch.nn.GELU()
-    expected = torch.nn.functional.gelu(plain(x))
-    prepack(block)
-    assert type(block.fc1) is CompiledHalfLinear
-    assert takes_any_rows(block)
-    torch.testing.assert_close(block.activation_fn(block.fc1(x)), expected, rtol=0.01, atol=0.01)
-    assert torch.equal(block.fc1(x[3:5]), block.fc1(x)[3:5])
-    with pytest.raises(ValueError, match=r"laid out to encode torch\.bfloat16"):
-        block.fc1(x.float())
 
 
 @pytest.mark.skipif(not can_multiply(), reason="kernels are off, or know no such processor")
@@ -375,7 +350,7 @@ def test_only_the_exact_gelu_is_fused(*, activation: Any, fused: bool) -> None:
     block = torch.nn.Module()
     block.fc1 = torch.nn.Linear(8, 8)
     block.activation_fn = activation
-    prepack(block)
+    prepack(block, dtype=torch.float32)
     packs = can_multiply() or can_pack(torch.float32)
     assert isinstance(block.activation_fn, torch.nn.Identity) == (fused and packs)
 

@@ -17,14 +17,14 @@ from tercet.encoding.int8 import (
     CompiledInt8Linear,
     Int8Embedding,
     Int8Linear,
+    is_compiled,
     quantise,
     rounded,
     spread,
     weight_levels,
 )
-from tercet.encoding.linear import takes_any_rows
 from tercet.encoding.options import Quantize
-from tercet.kernels.cell_linear import can_multiply_bytes
+from tercet.kernels.byte_linear import can_multiply_bytes
 from tercet.models.spec import ModelSpec
 from tercet.testing import checkpoints
 
@@ -130,7 +130,7 @@ def test_our_kernel_gives_what_the_operators_of_torch_do(
     torch.testing.assert_close(ours(x).float(), expected.float(), rtol=2**-7, atol=0.01)
     quantise(model)
     assert type(model[0]) is CompiledInt8Linear
-    assert not takes_any_rows(model)  # rows of 48 numbers are torch's
+    assert not is_compiled(model)  # rows of 48 numbers are torch's
 
 
 @torch.inference_mode()

@@ -8,7 +8,7 @@ from llvmlite import binding as llvm
 from tercet.kernels import (
     attention,
     attention_step,
-    cell_linear,
+    byte_linear,
     inner_product,
     late_interaction_loops,
     linear,
@@ -21,7 +21,7 @@ from tercet.kernels.compiling import AMX, ARM, AVX2, AVX512, Machine
 
 MODULES = (
     attention,
-    cell_linear,
+    byte_linear,
     inner_product,
     late_interaction_loops,
     linear,
@@ -57,8 +57,7 @@ def write_all(here: Machine) -> None:
     linear.vector_units.__wrapped__(here)
     if here.matrices:
         linear.matrix_units.__wrapped__(here)
-        cell_linear.byte_units.__wrapped__(here, half=True)
-        cell_linear.half_units.__wrapped__(here)
+        byte_linear.byte_units.__wrapped__(here, half=True)
         attention.matrix_kernel.__wrapped__(MatrixForm(here, 64, 0.125))
     nearest_loops.kernel.__wrapped__(nearest_loops.Form(here, whole=False, parts=3))
     postings.kernel.__wrapped__()
@@ -77,6 +76,6 @@ def test_kernels_are_complete_for_each_processor(
     for module in MODULES:
         monkeypatch.setattr(module, "compiled", kept)
     write_all(TARGETS[processor][1])
-    assert len(texts) == 10 + 4 * TARGETS[processor][1].matrices
+    assert len(texts) == 10 + 3 * TARGETS[processor][1].matrices
     for name, text in texts.items():
         assert not re.findall(r"^\s+(?:bl|callq?)\s.*", text, re.M), name

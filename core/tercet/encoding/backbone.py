@@ -13,7 +13,7 @@ from transformers import MODEL_MAPPING, AutoConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from tercet.encoding.attention import PACKED
-from tercet.encoding.int8 import quantise
+from tercet.encoding.int8 import is_compiled, quantise
 from tercet.encoding.kernel_attention import RunsAtOnce, find_kernel
 from tercet.encoding.linear import prepack, takes_any_rows
 from tercet.encoding.options import Quantize
@@ -80,7 +80,7 @@ def load_backbone(
     if quantize is not None:
         quantise(model)
     elif device.type == "cpu":
-        prepack(model)
+        prepack(model, dtype=dtype)
     if packs:
         pad = model.config.pad_token_id if spec.architecture in POSITIONS_BEHIND_PADDING else None
         head = model.config.hidden_size // model.config.num_attention_heads
@@ -91,7 +91,8 @@ def load_backbone(
             windows=getattr(model.config, "sliding_window", None) is not None,
         )
         kernel = find_kernel(device=device, dtype=dtype, head=head)
-        fills = device.type == "cpu" and not takes_any_rows(model)
+        any_rows = takes_any_rows(dtype) if quantize is None else is_compiled(model)
+        fills = device.type == "cpu" and not any_rows
         return PackedBackbone(
             model, device=device, pad=pad, varlen=varlen, kernel=kernel, fills=fills
         )

@@ -12,15 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tercet.encoding.linear import (
-    Activation,
-    LayerOfPanels,
-    LinearKind,
-    OneDnnLayer,
-    bias_of,
-    replace_linears,
-)
-from tercet.kernels.cell_linear import BytePanels, can_multiply_bytes
+from tercet.encoding.linear import Activation, LayerOfPanels, replace_linears
+from tercet.kernels.byte_linear import BytePanels, can_multiply_bytes
 
 LEVELS = 127
 """Largest magnitude of an int8 value that is used: the range is symmetric."""
@@ -44,7 +37,7 @@ SMALLEST_SCALE = 1e-30
 """In place of the scale of a row whose values are all alike."""
 
 
-class Int8Linear(OneDnnLayer):
+class Int8Linear(nn.Module):
     """y = act((q W^T * output scale) * row scale + row offset * sums of W + b), q and W int8."""
 
     def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
@@ -57,7 +50,8 @@ class Int8Linear(OneDnnLayer):
         self._sums = weight.sum(dim=1, dtype=torch.float32) * self._scale  # [N]
         self._weight = _packed(weight) if self._exact else weight
         self._zeros = torch.zeros(self.out_features, dtype=torch.int32)
-        self._bias = torch.from_numpy(bias_of(linear)).clone()
+        bias = torch.zeros(self.out_features) if linear.bias is None else linear.bias.detach()
+        self._bias = bias.float().clone()
 
     def forward(self, x: Tensor) -> Tensor:
         """Project the last axis."""
@@ -91,7 +85,8 @@ class CompiledInt8Linear(LayerOfPanels):
 
     def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
         weight, scale = _rounded_weights(linear.weight.detach(), LEVELS)
-        numbers = weight.numpy(), scale[:, 0].contiguous().numpy(), bias_of(linear)
+        bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach()
+        numbers = weight.numpy(), scale[:, 0].contiguous().numpy(), bias.float().numpy()
         super().__init__(linear, BytePanels(*numbers, gelu=activation == "gelu"))
 
 
@@ -120,9 +115,15 @@ def quantise(model: nn.Module) -> None:
         parameter.data = parameter.data.clone()
 
 
-def _layer(linear: nn.Linear) -> LinearKind:
-    """By our kernel, or by torch's operators."""
-    return CompiledInt8Linear if can_multiply_bytes(linear.in_features) else Int8Linear
+def is_compiled(model: nn.Module) -> bool:
+    """Whether all its int8 layers are our kernel's: it is the same for all numbers of rows."""
+    return not any(isinstance(module, Int8Linear) for module in model.modules())
+
+
+def _layer(linear: nn.Linear, *, activation: Activation) -> nn.Module:
+    """A layer by our kernel, or by torch's operators."""
+    kind = CompiledInt8Linear if can_multiply_bytes(linear.in_features) else Int8Linear
+    return kind(linear, activation=activation)
 
 
 def spread(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

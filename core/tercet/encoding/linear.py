@@ -1,20 +1,18 @@
 """Linear layers whose weights lie in memory as the CPU reads them.
 
-They are for kernels of ours in float32, as int8 (`int8.py`) and, where a CPU has matrix units, in
-bfloat16. Otherwise, and where kernels are off, they are for oneDNN's, which are not a public
-interface of torch: where these are missing or refuse, the layer stays what it was.
+In float32 they are for a kernel of ours, and so are those of int8 (`int8.py`). In other
+arithmetics, and where kernels are off, they are for oneDNN's, which are not a public interface of
+torch: where these are missing or refuse, the layer stays what it was.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from tercet.kernels.cell_linear import HalfPanels, can_multiply_halves
 from tercet.kernels.layer import Layer, Matrix, Share
-from tercet.kernels.linear import Floats, Panels, can_multiply
+from tercet.kernels.linear import Panels, can_multiply
 from tercet.scoring.threads import in_parallel
 
 ROWS_HINT = 1024
@@ -34,7 +32,7 @@ FUSED = (
 """Where transformers keeps a linear layer and the GELU behind it, in modules of one parent."""
 
 HALVES = {False: torch.float32, True: torch.bfloat16}
-"""Arithmetics of states, by whether they are half ones."""
+"""What kernels call the arithmetics of states."""
 
 Activation = str
 """What is computed with the product: "none" or "gelu", as oneDNN calls them."""
@@ -105,29 +103,7 @@ class CompiledLinear(LayerOfPanels):
         super().__init__(linear, Panels(weight, bias, gelu=activation == "gelu"))
 
 
-class CompiledHalfLinear(LayerOfPanels):
-    """The same in bfloat16."""
-
-    def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
-        weight = linear.weight.detach().contiguous().view(torch.int16).numpy()
-        bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach()
-        super().__init__(
-            linear, HalfPanels(weight, bias.float().numpy(), gelu=activation == "gelu")
-        )
-
-
-def bias_of(linear: nn.Linear) -> Floats:
-    """The bias of a layer in float32; zeros where it has none."""
-    bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach()
-    found: Floats = bias.float().numpy()
-    return found
-
-
-class OneDnnLayer(nn.Module):
-    """A layer of oneDNN's, which keeps code for each number of rows that it meets."""
-
-
-class PackedLinear(OneDnnLayer):
+class PackedLinear(nn.Module):
     """y = act(x W^T + b), with W laid out for oneDNN."""
 
     def __init__(self, linear: nn.Linear, *, activation: Activation = "none") -> None:
@@ -164,35 +140,29 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 
 @torch.inference_mode()
-def prepack(model: nn.Module) -> None:
+def prepack(model: nn.Module, *, dtype: torch.dtype) -> None:
     """Lay out the linear layers of a model on the CPU, where that can be done."""
-    replace_linears(model, _laid_out)
+    if takes_any_rows(dtype):
+        replace_linears(model, CompiledLinear)
+    elif can_pack(dtype):
+        replace_linears(model, PackedLinear)
 
 
-def _laid_out(linear: nn.Linear) -> LinearKind | None:
-    dtype = linear.weight.dtype
-    if dtype == torch.float32 and can_multiply():
-        return CompiledLinear
-    if dtype == torch.bfloat16 and can_multiply_halves(linear.in_features):
-        return CompiledHalfLinear
-    return PackedLinear if can_pack(dtype) else None
+def takes_any_rows(dtype: torch.dtype) -> bool:
+    """Whether layers are our kernel's: it is the same for all numbers of rows."""
+    return dtype == torch.float32 and can_multiply()
 
 
-def takes_any_rows(model: nn.Module) -> bool:
-    """Whether layers are our kernels', which are the same for all numbers of rows."""
-    return not any(isinstance(module, nn.Linear | OneDnnLayer) for module in model.modules())
-
-
-def replace_linears(model: nn.Module, choose: Callable[[nn.Linear], LinearKind | None]) -> None:
+def replace_linears(model: nn.Module, kind: LinearKind) -> None:
     """Replace the linear layers of a model, one by one, so that memory stays flat.
 
     Args:
         model: Changed in place; the GELU behind a layer becomes part of its replacement.
-        choose: What becomes of a layer; None leaves it.
+        kind: Makes a replacement of a layer and the activation behind it.
     """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear and (kind := choose(child)) is not None:
+            if type(child) is nn.Linear:
                 setattr(parent, name, kind(child, activation=_fuse(parent, name)))
 
 

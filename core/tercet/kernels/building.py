@@ -62,10 +62,6 @@ class Kernel:
         """A whole number."""
         return INT(number)
 
-    def false(self) -> Value:
-        """No."""
-        return ir.Constant(ir.IntType(1), 0)
-
     def floats(self, number: float) -> Value:
         """A vector of one number."""
         return ir.Constant(self.vector, [number] * self.lanes)

@@ -9,11 +9,20 @@ from typing import Any
 from llvmlite import ir
 
 from tercet.kernels import matrix_tiles as tiles
-from tercet.kernels.building import BYTE, FLOAT, LANE_INT, Value
+from tercet.kernels.building import BYTE, FLOAT, LANE_INT, LANE_INTS, Kernel, Value
 from tercet.kernels.compiling import Machine
-from tercet.kernels.linear_loops import VECTORS
-from tercet.kernels.linear_tiles import CELLS, ROWS, TileLoops
-from tercet.kernels.matrix_tiles import SIDE
+from tercet.kernels.linear_loops import VECTORS, LinearLoops, Piece, Sums
+from tercet.kernels.matrix_tiles import LINE_BYTES, SIDE
+from tercet.kernels.memory import FLOAT_BYTES
+
+ROWS = 2 * SIDE
+"""Of two tiles, which meet the two tiles of a panel."""
+
+QUADS = SIDE
+"""Groups of four dimensions that one product sums over; a layer's are a multiple of it."""
+
+PIECE = 256
+"""Quads of a panel that all rows meet before the next: 32 KiB, which stay in the first cache."""
 
 STEPS = 255.0
 """From the smallest to the largest value of a byte: what a row is spread over."""
@@ -24,49 +33,65 @@ SMALLEST_SCALE = 1e-30
 ROUNDING = 1.5 * 2**23
 """What a float must be larger than for its last bit to be 1; the sum's last bits are an integer."""
 
+OF_ROWS, OF_COLUMNS = (4, 5), (6, 7)
+"""Tiles of what is multiplied; those before them hold sums."""
+
 OF_COLUMN = 3
 """Floats that belong to a column: its bias, its scale, and the sum of its weights, scaled."""
 
 
-def room(rows: int, cells: int) -> int:
+def room(rows: int, quads: int) -> int:
     """Memory for the bytes of rows, what spread them, and what sums begin as, in floats."""
-    return rows * cells + 2 * rows + VECTORS * SIDE
+    return rows * quads + 2 * rows + VECTORS * SIDE
 
 
-class ByteLoops(TileLoops):
-    """Writes a layer; what it has as bias is `OF_COLUMN` a panel. Memory for rows is `room`."""
+class ByteLoops(LinearLoops):
+    """Writes a layer; its dimensions are quads, and what it has as bias is `OF_COLUMN` a panel.
+
+    Memory for rows is `room`.
+    """
 
     def __init__(self, here: Machine, states: Any) -> None:
-        super().__init__(here, states)
+        super().__init__(here.lanes, [ROWS], PIECE, states=states, weights=LANE_INTS)
         own, code = self._own, self._own.code
+        self._bytes = code.bitcast(self._packed, LANE_INTS)
         self._spread = own.at(self._packed, code.mul(self._filled, self._dims))
         self._zeros = own.at(self._spread, code.mul(self._filled, own.count(2)))
 
-    def _write(self) -> None:
+    def finish(self) -> Kernel:
+        """All of it, between the first and the last use of tiles."""
+        own = self._own
+        tiles.configure(own)
         for vector in range(VECTORS):
-            self._own.store(self._own.floats(0.0), self._own.at(self._zeros, vector * SIDE))
-        super()._write()
+            own.store(own.floats(0.0), own.at(self._zeros, vector * SIDE))
+        self._write()
+        tiles.release(own)
+        return own.finish()
 
     def _beginning(self, column: Value) -> Value:
         del column
         return self._zeros
 
     def _is_plain(self, column: Value) -> Value:
-        """None is: sums are integers."""
         del column
-        return self._own.false()
+        return ir.Constant(ir.IntType(1), 0)  # they are integers
 
-    def _add_products(self, sums: int, left: int, right: int) -> None:
-        tiles.add_byte_products(self._own, sums, left, right)
-
-    def _pack_row(self, row: Value, target: Value) -> None:
-        """Spread a row over bytes."""
+    def _pack(self, place: Value, height: Value) -> None:
+        """Write rows as bytes, [quads / 16, rows, 16]."""
         own, code = self._own, self._own.code
-        start, known = self._row(row), own.at(self._spread, code.mul(row, own.count(2)))
-        low, scale = self._range(start)
-        code.store(scale, own.at(known, 0))
-        code.store(low, own.at(known, 1))
-        self._write_bytes(start, target, low, code.fdiv(FLOAT(1.0), scale))
+        tile = own.at(self._bytes, code.mul(place, self._dims))
+
+        def one(lane: Value, _: list[Value]) -> list[Value]:
+            row = code.add(place, lane)
+            start, known = self._row(row), own.at(self._spread, code.mul(row, own.count(2)))
+            low, scale = self._range(start)
+            code.store(scale, own.at(known, 0))
+            code.store(low, own.at(known, 1))
+            target = own.at(tile, code.mul(lane, own.count(SIDE)))
+            self._write_bytes(start, target, low, code.fdiv(FLOAT(1.0), scale))
+            return []
+
+        own.loop(own.count(0), height, one)
 
     def _numbers(self, start: Value) -> Value:
         return self._own.as_floats(self._own.load(start))
@@ -118,7 +143,35 @@ class ByteLoops(TileLoops):
                 )
             return []
 
-        own.loop(own.count(0), self._dims, line, step=CELLS)
+        own.loop(own.count(0), self._dims, line, step=QUADS)
+
+    def _prepare(self, piece: Piece) -> None:
+        """Nothing: a piece is read as it is stored."""
+
+    def _multiply(self, height: int, place: Value, piece: Piece, sums: Sums) -> None:
+        """Add products to tiles of sums."""
+        own, code = self._own, self._own.code
+        tile = own.at(self._bytes, code.mul(place, self._dims))
+        rows = own.at(tile, code.mul(piece.dim, own.count(height)))
+        fetch = self._fetching(piece, place, dims=QUADS)
+        line, apart = own.count(LINE_BYTES), own.count(self._wide * FLOAT_BYTES)
+
+        def step(quad: Value, _: list[Value]) -> list[Value]:
+            fetch(quad)
+            left = own.at(rows, code.mul(quad, own.count(height)))
+            right = own.at(piece.start, code.mul(quad, self._width))
+            for number, into in enumerate(OF_ROWS):
+                tiles.load(own, into, own.at(left, number * SIDE * SIDE), line)
+            for number, into in enumerate(OF_COLUMNS):
+                tiles.load(own, into, own.at(right, number * SIDE), apart)
+            pairs = [(row, column) for row in OF_ROWS for column in OF_COLUMNS]
+            for number, (row, column) in enumerate(pairs):
+                tiles.add_byte_products(own, number, row, column)
+            return []
+
+        tiles.each_sum(own, tiles.load, sums.before, sums.from_row)
+        own.loop(own.count(0), piece.count, step, step=QUADS)
+        tiles.each_sum(own, tiles.store, sums.after, sums.to_row)
 
     def _activate(self, column: Value, row: Value, sums: Value) -> None:
         """Scale sums of integers, and add what the offset and the bias bring."""

@@ -69,7 +69,7 @@ def load_projection(
     projection.load_state_dict(named, assign=True)
     projection.eval()
     if packed and device.type == "cpu":
-        prepack(projection)
+        prepack(projection, dtype=dtype)
     return projection
 
 

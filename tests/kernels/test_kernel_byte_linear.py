@@ -1,4 +1,4 @@
-"""Layers of bytes and of bfloat16 on matrix units: as defined, and always the same bits."""
+"""Layers of int8 weights on matrix units: as their definition says, always the same bits."""
 
 from itertools import product
 from math import erfc, sqrt
@@ -6,13 +6,8 @@ from math import erfc, sqrt
 import numpy as np
 import pytest
 
-from tercet.kernels import cell_linear
-from tercet.kernels.cell_linear import (
-    BytePanels,
-    HalfPanels,
-    can_multiply_bytes,
-    can_multiply_halves,
-)
+from tercet.kernels import byte_linear
+from tercet.kernels.byte_linear import ROWS_AT_ONCE, BytePanels, can_multiply_bytes
 from tercet.kernels.layer import Matrix
 
 needs_units = pytest.mark.skipif(not can_multiply_bytes(64), reason="no matrix units here")
@@ -67,48 +62,17 @@ def test_results_are_those_of_rows_spread_over_bytes(dims: int, columns: int, ge
 @needs_units
 def test_bfloat16_comes_in_and_goes_out() -> None:
     layer = BytePanels(*weights(70, 128))
-    bits = halves(numbers(40, 128))
-    found = wholes(projected(layer, bits))
-    np.testing.assert_allclose(found, projected(layer, wholes(bits)), rtol=2**-8)
-
-
-def halves(numbers: np.ndarray) -> np.ndarray:
-    """The bits of bfloat16, cut."""
-    return (numbers.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).view(np.int16)
-
-
-def wholes(bits: np.ndarray) -> np.ndarray:
-    return (bits.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    bits = (numbers(40, 128).view(np.uint32) >> 16).astype(np.uint16)
+    wide = (bits.astype(np.uint32) << 16).view(np.float32)
+    found = projected(layer, bits.view(np.int16)).view(np.uint16).astype(np.uint32) << 16
+    np.testing.assert_allclose(found.view(np.float32), projected(layer, wide), rtol=2**-8)
 
 
 @needs_units
-@pytest.mark.parametrize(("dims", "columns"), [(32, 1), (96, 33), (1024, 70), (4096, 32)])
-def test_results_in_bfloat16_are_sums_of_products_and_a_bias(dims: int, columns: int) -> None:
-    weight, bias = halves(numbers(columns, dims)), numbers(columns)
-    for gelu in (False, True):
-        layer = HalfPanels(weight, bias, gelu=gelu)
-        for rows in (1, 16, 33):
-            x = halves(numbers(rows, dims))
-            expected = wholes(x).astype(np.float64) @ wholes(weight).astype(np.float64).T + bias
-            if gelu:
-                expected *= np.vectorize(erfc)(-expected / sqrt(2)) / 2
-            np.testing.assert_allclose(
-                wholes(projected(layer, x)), expected, rtol=2**-8, atol=1e-6 * dims
-            )
-
-
-@needs_units
-@pytest.mark.parametrize("kind", ["bytes", "halves"])
-def test_a_row_has_the_same_bits_wherever_and_among_whatever_it_stands(
-    monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    monkeypatch.setattr(cell_linear, "CELLS_AT_ONCE", 64 * 80)
-    layer: BytePanels | HalfPanels = BytePanels(*weights(45, 320), gelu=True)
-    x = numbers(161, 320)
-    if kind == "halves":
-        layer, x = HalfPanels(halves(numbers(45, 320)), numbers(45), gelu=True), halves(x)
+def test_a_row_has_the_same_bits_wherever_and_among_whatever_it_stands() -> None:
+    layer, x = BytePanels(*weights(45, 320), gelu=True), numbers(2 * ROWS_AT_ONCE + 33, 320)
     together = projected(layer, x)
-    for rows, threads in product((1, 2, 31, 32, 33, 65), (1, 2, 5)):
+    for rows, threads in product((1, 2, 31, 32, 33, ROWS_AT_ONCE + 1), (1, 2, 5)):
         for start in (0, 1, 17):
             found = projected(layer, x[start : start + rows], threads=threads)
             np.testing.assert_array_equal(found, together[start : start + rows])
@@ -136,9 +100,7 @@ def test_states_of_two_kinds_do_not_fit() -> None:
 
 def test_there_is_no_kernel_for_odd_rows_or_without_units(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not can_multiply_bytes(100)
-    assert not can_multiply_halves(48)
-    assert not can_multiply_halves(33)
-    monkeypatch.setattr(cell_linear, "machine", lambda: None)
+    monkeypatch.setattr(byte_linear, "machine", lambda: None)
     assert not can_multiply_bytes(64)
-    with pytest.raises(RuntimeError, match="no kernel multiplies rows of 64 numbers of 1 bytes"):
+    with pytest.raises(RuntimeError, match="no kernel multiplies rows of 64 bytes here"):
         BytePanels(*weights(5, 64))
