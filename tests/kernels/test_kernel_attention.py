@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernel_cases import text, texts
 
 from tercet.kernels import attention
 from tercet.kernels.attention import Block, Work, attend, can_attend
-from tercet.kernels.attention_blocks import QUERIES
 from tercet.kernels.compiling import ARM, AVX2, AVX512, Machine
 
 HEADS, SCALE = 2, 0.3
@@ -16,21 +16,6 @@ HEADS, SCALE = 2, 0.3
 def states(rows: int, head: int, *, size: float = 1) -> list[np.ndarray]:
     rng = np.random.default_rng(rows * head)
     return [rng.standard_normal((rows, HEADS, head), dtype=np.float32) * size for _ in range(3)]
-
-
-def text(row: int, rows: int, keys: int | None = None) -> list[Block]:
-    """The blocks of a text whose first rows are keys."""
-    return [
-        Block(row + n, min(QUERIES, rows - n), row, rows if keys is None else keys, n)
-        for n in range(0, rows, QUERIES)
-    ]
-
-
-def texts(lengths: list[int]) -> list[Block]:
-    starts = np.cumsum([0, *lengths]).tolist()
-    return [
-        block for start, rows in zip(starts, lengths, strict=False) for block in text(start, rows)
-    ]
 
 
 def found(given: list[np.ndarray], blocks: list[Block], *, window: int | None = None) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from kernel_cases import text, texts
 
 from tercet.kernels.attention import BFLOAT16, Block, Work, attend, can_attend
-from tercet.kernels.attention_blocks import QUERIES
 
 HEADS, SCALE = 2, 0.3
 
@@ -25,21 +25,6 @@ def wholes(bits: np.ndarray) -> np.ndarray:
 def states(rows: int, head: int) -> list[np.ndarray]:
     rng = np.random.default_rng(rows * head)
     return [halves(rng.standard_normal((rows, HEADS, head))) for _ in range(3)]
-
-
-def text(row: int, rows: int, keys: int | None = None) -> list[Block]:
-    """The blocks of a text whose first rows are keys."""
-    return [
-        Block(row + n, min(QUERIES, rows - n), row, rows if keys is None else keys, n)
-        for n in range(0, rows, QUERIES)
-    ]
-
-
-def texts(lengths: list[int]) -> list[Block]:
-    starts = np.cumsum([0, *lengths]).tolist()
-    return [
-        block for start, rows in zip(starts, lengths, strict=False) for block in text(start, rows)
-    ]
 
 
 def found(given: list[np.ndarray], blocks: list[Block]) -> np.ndarray:

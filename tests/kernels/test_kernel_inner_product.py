@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernel_cases import stored
 
 from tercet.kernels import compiling, inner_product
 from tercet.kernels.compiling import ARM, AVX2, AVX512, Machine
@@ -11,17 +12,6 @@ from tercet.kernels.inner_product import multiply
 from tercet.kernels.stored import can_read
 
 KINDS = pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
-
-
-def stored(kind: str, rows: int, dim: int) -> tuple[Any, Any, np.ndarray]:
-    """Numbers and scales of some rows, and the vectors that they stand for."""
-    vectors = np.random.default_rng(dim).standard_normal((rows, dim), dtype=np.float32)
-    if kind == "int8":
-        scales = np.abs(vectors).max(axis=1) / 127
-        numbers = np.rint(vectors / scales[:, None]).astype(np.int8)
-        return numbers, scales, numbers * scales[:, None]
-    numbers = vectors.astype(kind)
-    return numbers, None, numbers.astype(np.float32)
 
 
 def some_queries(count: int, dim: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernel_cases import stored
 
 from tercet.kernels import compiling, late_interaction
 from tercet.kernels.compiling import ARM, AVX2, AVX512, VNNI, Machine
@@ -13,17 +14,6 @@ from tercet.kernels.stored import can_read
 HERE = compiling.machine()
 MACHINES = [AVX512, AVX2, ARM, *([HERE] if HERE is not None and HERE.bytes else [])]
 QUERIES, LENGTHS = [1, 5, 17, 33, 70], [1, 12, 0, 3, 40, 7, 13]
-
-
-def stored(kind: str, tokens: int, dim: int) -> tuple[Any, Any, np.ndarray]:
-    """Numbers and scales of some tokens, and the vectors that they stand for."""
-    vectors = np.random.default_rng(dim).standard_normal((tokens, dim), dtype=np.float32)
-    if kind == "int8":
-        scales = np.abs(vectors).max(axis=1) / 127
-        numbers = np.rint(vectors / scales[:, None]).astype(np.int8)
-        return numbers, scales, numbers * scales[:, None]
-    numbers = vectors.astype(kind)
-    return numbers, None, numbers.astype(np.float32)
 
 
 def definition(queries: np.ndarray, vectors: np.ndarray, starts: Any, stops: Any) -> np.ndarray:
