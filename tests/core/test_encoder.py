@@ -43,6 +43,8 @@ WRITERS = (
 )
 
 Load = Callable[..., Encoder]
+ROUNDING = 3e-6
+"""Few rows and many may be computed on different units."""
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +108,8 @@ def test_a_text_has_the_same_views_in_any_company(writer: str, load: Load) -> No
     for encode in (encoder.encode_queries, encoder.encode_documents):
         together = encode(TEXTS)
         for n, text in enumerate(TEXTS):
-            assert_same(encode([text]), together.take([n]), atol=1e-6)
-        assert_same(encode(TEXTS[::-1]).take(range(len(TEXTS))[::-1]), together, atol=1e-6)
+            assert_same(encode([text]), together.take([n]), atol=ROUNDING)
+        assert_same(encode(TEXTS[::-1]).take(range(len(TEXTS))[::-1]), together, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("writer", WRITERS)
