@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+import torch
+from emulated_gpu import emulated_gpu
 from qdrant_servers import QdrantServer, qdrant_cluster
 
 from tercet.kernels import compiling
@@ -30,6 +32,16 @@ def without_kernels() -> Iterator[None]:
         compiling.machine.cache_clear()
         yield
     compiling.machine.cache_clear()
+
+
+@pytest.fixture
+def gpu() -> Iterator[str]:
+    """A CUDA device's name; where there is none, that of an emulated one."""
+    if torch.cuda.is_available():
+        yield "cuda"
+    else:
+        with emulated_gpu() as name:
+            yield name
 
 
 @pytest.fixture(scope="session")

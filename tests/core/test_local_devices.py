@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from tercet.documents import Document
 from tercet.embeddings import Embeddings, EncoderSpec, MultiVectors, Representation
@@ -19,8 +18,14 @@ from tercet.scoring.devices import DeviceTokens, DeviceVectors, check_device
 from tercet.scoring.multi_vector import maxsim
 
 DIM = 16
-GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here that torch can use")
-DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def device(request: pytest.FixtureRequest) -> str:
+    name: str = request.getfixturevalue("gpu") if request.param == "gpu" else request.param
+    return name
+
+
 SPEC = EncoderSpec(
     family="test",
     representations=(Representation.DENSE, Representation.MULTI_VECTOR),
@@ -46,7 +51,6 @@ def found(
     return [{hit.document.id: hit.score for hit in ranking} for ranking in rankings]
 
 
-@DEVICES
 @pytest.mark.parametrize("tokens", ["int8", "float16", "4bit", "1bit"])
 def test_an_index_ranks_on_a_device_as_without_one(
     tmp_path: Path, device: str, tokens: str, monkeypatch: pytest.MonkeyPatch
@@ -68,7 +72,6 @@ def test_an_index_ranks_on_a_device_as_without_one(
                 assert scores == pytest.approx(known, rel=1e-4)
 
 
-@DEVICES
 def test_token_vectors_are_compared_in_blocks_and_by_choice(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +90,6 @@ def test_token_vectors_are_compared_in_blocks_and_by_choice(
     np.testing.assert_allclose(scaled.maxsim(queries, offsets), 2 * expected, rtol=1e-5)
 
 
-@DEVICES
 def test_the_best_dense_vectors_come_back_with_all_that_tie(device: str) -> None:
     rows = np.asarray([[1, 0], [0, 1], [3, 4], [0, 1], [-9, 0]], dtype=np.float32)
     held = DeviceVectors(rows, None, device)
@@ -100,7 +102,6 @@ def test_the_best_dense_vectors_come_back_with_all_that_tie(device: str) -> None
     assert near[0].tolist() == [0, 1, 2, 3]
 
 
-@DEVICES
 def test_only_what_a_filter_lets_through_comes_back(device: str) -> None:
     rows = np.eye(5, 3, dtype=np.float32) + np.float32(0.5)
     held = DeviceVectors(rows, None, device)
@@ -114,7 +115,6 @@ def test_only_what_a_filter_lets_through_comes_back(device: str) -> None:
     assert nothing.tolist() == []
 
 
-@DEVICES
 @pytest.mark.parametrize("dense", ["float32", "float16", "int8"])
 def test_dense_vectors_are_compared_on_a_device_as_they_are_stored(
     tmp_path: Path, device: str, dense: str, monkeypatch: pytest.MonkeyPatch
@@ -134,7 +134,6 @@ def test_dense_vectors_are_compared_on_a_device_as_they_are_stored(
                 assert scores == pytest.approx(known, rel=1e-4)
 
 
-@DEVICES
 def test_candidates_of_cells_are_compared_on_a_device_at_once(
     tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

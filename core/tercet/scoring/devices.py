@@ -39,8 +39,9 @@ def check_device(device: str) -> str:
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        why = str(error).partition("\n")[0]  # torch adds pages where a build lacks a back end
         raise ValueError(
-            f"vectors cannot be compared on the device {device!r}: {error}; 'cpu' is always there"
+            f"vectors cannot be compared on the device {device!r}: {why}; 'cpu' is always there"
         ) from error
     return device
 

@@ -52,12 +52,12 @@ class HeadDistillation(nn.Module):
         """
         super().__init__()
         self.settings = settings
-        self._teacher = (teacher,)  # in a tuple, so that it is no part of what is trained
+        self._teacher = teacher
         self.sharpness = nn.Parameter(torch.zeros(2))
 
     def forward(self, model: TrainingModel, batch: HeadBatch) -> Tensor:
         """The loss of a batch."""
-        (teacher,) = self._teacher
+        teacher = self._teacher
         with torch.no_grad():
             source = teacher or model
             asked, read = source.states(batch.queries), source.states(batch.documents)

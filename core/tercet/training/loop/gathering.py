@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, distributed
 from torch.nn.functional import pad
 
+from tercet.encoding.precision import choose_device
 from tercet.errors import require
 from tercet.training.loop.batching import Share
 from tercet.training.models.model import LexicalWeights, TokenVectors, Views
@@ -19,6 +20,12 @@ def share() -> Share:
     if not distributed.is_initialized():
         require("accelerate", extra="train").PartialState(cpu=not torch.accelerator.is_available())
     return Share(distributed.get_world_size(), distributed.get_rank())
+
+
+def own_device() -> torch.device:
+    """Where this process trains: on its CUDA device where there is one."""
+    share()  # who joins others is given a device of its own
+    return choose_device(None)
 
 
 def wait() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tercet.errors import RecipeError
 from tercet.training.loop.context import Context
-from tercet.training.loop.gathering import share, wait
+from tercet.training.loop.gathering import own_device, share, wait
 from tercet.training.models.model import TrainingModel
 from tercet.training.models.opening import Heads, open_model
 from tercet.training.models.saving import save_model
@@ -64,7 +64,7 @@ class Run:
             self._prepare(resume=resume)
         wait()
         finished = self._finished()
-        model = self._model(finished)
+        model = self._model(finished).to(own_device())
         for number in range(finished, len(self.recipe.stages)):
             entry = self.recipe.stages[number]
             LOG.info("stage %d of %d: %s", number + 1, len(self.recipe.stages), entry.kind)
