@@ -16,6 +16,7 @@ from tercet.encoding import backbone as backbone_module
 from tercet.encoding.backbone import PACKABLE, PaddedBackbone, load_backbone
 from tercet.encoding.linear import CompiledLinear, PackedLinear, can_pack, prepack
 from tercet.encoding.packing import Pass, position_ids
+from tercet.encoding.post_norm import POST_NORM
 from tercet.encoding.precision import choose_device, choose_dtype
 from tercet.errors import MissingTensorError, UnknownLayoutError
 from tercet.kernels.linear import can_multiply
@@ -121,6 +122,16 @@ def test_a_pack_equals_single_calls(architecture: str) -> None:
     torch.testing.assert_close(packed, one_by_one(model, items), rtol=0, atol=1e-6)
     alone = torch.cat([backbone([item]) for item in items])
     torch.testing.assert_close(packed, alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.parametrize("architecture", sorted(POST_NORM))
+def test_without_kernels_layers_of_few_steps_are_those_of_transformers(architecture: str) -> None:
+    model, items = original(architecture), passes()
+    backbone = load_backbone(
+        spec_of(architecture), model.state_dict(), device=CPU, dtype=torch.float32
+    )
+    torch.testing.assert_close(backbone(items), one_by_one(model, items), rtol=0, atol=1e-6)
 
 
 def test_a_pass_does_not_depend_on_its_neighbours_or_their_order() -> None:

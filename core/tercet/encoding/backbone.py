@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -26,6 +26,7 @@ from tercet.encoding.packing import (
     position_ids,
     runs,
 )
+from tercet.encoding.post_norm import POST_NORM, PostNormModel
 from tercet.encoding.transfers import to_device
 from tercet.encoding.varlen import Sequences, Varlen, bounds_of, find_varlen
 from tercet.errors import MissingTensorError, UnknownLayoutError
@@ -75,28 +76,28 @@ def load_backbone(
             "dtype='auto' is a half type"
         )
     packs = spec.architecture in PACKABLE
-    model = build(spec, tensors, dtype=dtype, attention=PACKED if packs else None)
-    model.to(device=device)  # type: ignore[call-arg]  # its stub is of a decorated method
+    built = build(spec, tensors, dtype=dtype, attention=PACKED if packs else None)
+    config = built.config
+    model: nn.Module = PostNormModel(built) if spec.architecture in POST_NORM else built
+    model.to(device=device)
     if quantize is not None:
         quantise(model)
     elif device.type == "cpu":
         prepack(model, dtype=dtype)
-    if packs:
-        pad = model.config.pad_token_id if spec.architecture in POSITIONS_BEHIND_PADDING else None
-        head = model.config.hidden_size // model.config.num_attention_heads
-        varlen = find_varlen(
-            device=device,
-            dtype=dtype,
-            head=head,
-            windows=getattr(model.config, "sliding_window", None) is not None,
-        )
-        kernel = find_kernel(device=device, dtype=dtype, head=head)
-        any_rows = takes_any_rows(dtype) if quantize is None else is_compiled(model)
-        fills = device.type == "cpu" and not any_rows
-        return PackedBackbone(
-            model, device=device, pad=pad, varlen=varlen, kernel=kernel, fills=fills
-        )
-    return PaddedBackbone(model, device=device)
+    if not packs:
+        return PaddedBackbone(built, device=device)
+    pad = config.pad_token_id if spec.architecture in POSITIONS_BEHIND_PADDING else None
+    head = config.hidden_size // config.num_attention_heads
+    varlen = find_varlen(
+        device=device,
+        dtype=dtype,
+        head=head,
+        windows=getattr(config, "sliding_window", None) is not None,
+    )
+    kernel = find_kernel(device=device, dtype=dtype, head=head)
+    any_rows = takes_any_rows(dtype) if quantize is None else is_compiled(model)
+    fills = device.type == "cpu" and not any_rows
+    return PackedBackbone(model, device=device, pad=pad, varlen=varlen, kernel=kernel, fills=fills)
 
 
 def build(
@@ -170,7 +171,7 @@ class PackedBackbone:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: nn.Module,
         *,
         device: torch.device,
         pad: int | None,

@@ -25,11 +25,12 @@ ROWS_HIDDEN = 20
 """Fewer take no less time: what counts then is how fast the weights are read."""
 
 FUSED = (
+    ("widen", "activation"),
     ("dense", "intermediate_act_fn"),
     ("fc1", "activation_fn"),
     ("lin1", "activation"),
 )
-"""Where transformers keeps a linear layer and the GELU behind it, in modules of one parent."""
+"""Where we and transformers keep a linear layer and the GELU behind it, in one parent."""
 
 HALVES = {False: torch.float32, True: torch.bfloat16}
 """What kernels call the arithmetics of states."""
