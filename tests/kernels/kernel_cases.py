@@ -1,10 +1,11 @@
 """What several tests of kernels ask for: vectors as they are stored, and texts in a pack."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tercet.kernels.attention import Block
+from tercet.kernels.attention import Attention, Block, Numbers, Work
 from tercet.kernels.attention_blocks import QUERIES
 
 
@@ -32,3 +33,17 @@ def texts(lengths: list[int]) -> list[Block]:
     return [
         block for start, rows in zip(starts, lengths, strict=False) for block in text(start, rows)
     ]
+
+
+def attend(
+    states: Sequence[Numbers],
+    found: Numbers,
+    work: Work,
+    pairs: range,
+    *,
+    scale: float,
+    window: int | None,
+) -> None:
+    """Do some of the work of a pack."""
+    attention = Attention.of(states, found, work, scale=scale, window=window)
+    attention.run([each.ctypes.data for each in (*states, found)], pairs)

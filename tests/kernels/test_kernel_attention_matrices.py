@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from kernel_cases import text, texts
+from kernel_cases import attend, text, texts
 
-from tercet.kernels.attention import BFLOAT16, Block, Work, attend, can_attend
+from tercet.kernels.attention import BFLOAT16, Block, Work, can_attend
 
 HEADS, SCALE = 2, 0.3
 
@@ -105,5 +105,5 @@ def test_what_there_is_no_kernel_for_is_refused() -> None:
 
 def test_states_of_another_kind_are_refused() -> None:
     query, key, value = states(8, 32)
-    with pytest.raises(ValueError, match="rows are read by pairs"):
+    with pytest.raises(ValueError, match="rows are read and there are"):
         found([query, wholes(key), value], [Block(0, 8, 0, 8, 0)])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tercet.encoding.packing import Run
-from tercet.kernels.attention import BFLOAT16, Block, Numbers, Work, attend, can_attend
+from tercet.kernels.attention import BFLOAT16, Attention, Block, Numbers, Work, can_attend
 from tercet.kernels.attention_blocks import QUERIES
 from tercet.scoring.threads import in_parallel
 
@@ -29,6 +29,7 @@ class RunsAtOnce:
         """
         self._runs, self._windows = runs, windows
         self._work: dict[bool, Work] = {}
+        self._known: dict[object, tuple[Attention, list[range]]] = {}
 
     def fits(self, window: int | None) -> bool:
         """Whether the kernel can do it."""
@@ -38,18 +39,30 @@ class RunsAtOnce:
         self, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int | None
     ) -> Tensor:
         """What each row read, [T, heads, head]; all three are of that shape, in one arithmetic."""
-        rows, heads, head = query.shape
-        read = torch.empty(rows, heads, head, dtype=query.dtype)
-        read[self._runs[-1].stop :] = 0  # rows that fill the pack up
-        states = [_numbers(_numbers_in_rows(each)) for each in (query, key, value)]
-        found, work = _numbers(read), self._listed(windowed=window is not None)
-
-        def some(pairs: range) -> None:
-            attend(states, found, work, pairs, scale=scale, window=window)
-
-        threads = min(torch.get_num_threads(), 2 * head * heads * work.products // WORTH_A_THREAD)
-        in_parallel(some, shares(work, heads, max(threads, 1)))
+        states = [_numbers_in_rows(each) for each in (query, key, value)]
+        read = torch.empty(query.shape, dtype=query.dtype)
+        if len(read) > self._runs[-1].stop:
+            read[self._runs[-1].stop :] = 0  # rows that fill the pack up
+        attention, pieces = self._attention(states, read, scale=scale, window=window)
+        places = [each.data_ptr() for each in (*states, read)]
+        in_parallel(partial(attention.run, places), pieces)
         return read
+
+    def _attention(
+        self, states: Sequence[Tensor], read: Tensor, *, scale: float, window: int | None
+    ) -> tuple[Attention, list[range]]:
+        """How states that lie so are read, and what each thread does; all layers ask alike."""
+        lie = tuple((each.shape, each.stride(), each.dtype) for each in states)
+        asked = (lie, scale, window, torch.get_num_threads())
+        if asked not in self._known:
+            work = self._listed(windowed=window is not None)
+            numbers = [_numbers(each) for each in (*states, read)]
+            attention = Attention.of(numbers[:3], numbers[3], work, scale=scale, window=window)
+            _, heads, head = read.shape
+            products = 2 * head * heads * work.products
+            threads = max(1, min(torch.get_num_threads(), products // WORTH_A_THREAD))
+            self._known[asked] = attention, shares(work, heads, threads)
+        return self._known[asked]
 
     def _listed(self, *, windowed: bool) -> Work:
         if windowed not in self._work:

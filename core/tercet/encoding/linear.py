@@ -55,20 +55,21 @@ class LayerOfPanels(nn.Module):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         # A layout of its own, so not a parameter.
         self._panels = panels
+        self._known = {HALVES[half]: half for half in panels.halves}
 
     def forward(self, x: Tensor) -> Tensor:
         """Project the last axis."""
-        rows = x.reshape(-1, x.shape[-1])
+        rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
         if rows.stride(1) != 1:
             rows = rows.contiguous()
-        y = torch.empty(rows.shape[0], self.out_features, dtype=rows.dtype)
+        y = torch.empty(len(rows), self.out_features, dtype=rows.dtype)
         read, written = self._matrix(rows), self._matrix(y)
 
         def some(share: Share) -> None:
             self._panels.project(read, written, share)
 
         in_parallel(some, self._panels.shares(read.rows, self._threads(read.rows)))
-        return y.view(*x.shape[:-1], self.out_features)
+        return y if x.ndim == 2 else y.view(*x.shape[:-1], self.out_features)
 
     def _threads(self, rows: int) -> int:
         """How many compute so many rows."""
@@ -84,7 +85,7 @@ class LayerOfPanels(nn.Module):
         Raises:
             ValueError: Our kernel cannot read them.
         """
-        known = {HALVES[half]: half for half in self._panels.halves}
+        known = self._known
         if states.dtype not in known or not states.is_cpu or states.requires_grad:
             raise ValueError(
                 f"the states are {states.dtype} on {states.device}, requires_grad="

@@ -89,66 +89,102 @@ def can_attend(kind: DTypeLike = np.float32, *, head: int = 1) -> bool:
     return here is not None
 
 
-def attend(
-    states: Sequence[Numbers],
-    found: Numbers,
-    work: Work,
-    pairs: range,
-    *,
-    scale: float,
-    window: int | None,
-) -> None:
-    """Let rows read keys: the values of these, weighted by the softmax of their products.
-
-    Args:
-        states: Query, key and value, [T, heads, head] each, every head's numbers in a row; float32,
-            or the bits of bfloat16 as int16.
-        found: Where what each row reads is written, [T, heads, head], in a row.
-        work: The blocks.
-        pairs: Which pairs of a block and a head are computed: block n in head h is n * heads + h.
-        scale: Factor of the products.
-        window: Keys at this distance or farther are not seen; None where all are, as in bfloat16.
-
-    Raises:
-        RuntimeError: There is no kernel for such states: `can_attend` tells.
-        ValueError: The arrays are not as said, or have not the rows of the blocks.
-    """
-    here, (rows, heads, head), kind = machine(), found.shape, found.dtype
-    half = kind == BFLOAT16
-    if here is None or not can_attend(kind, head=head) or (half and window is not None):
-        raise RuntimeError(
-            f"kernels are off, or there is none for heads of {head} numbers as {kind} and a window "
-            f"of {window}: `can_attend` tells"
-        )
-    fit = kind in (np.float32, BFLOAT16) and all(
-        each.shape == found.shape and each.dtype == kind and each.strides[2] == kind.itemsize
-        for each in (*states, found)
-    )
-    inside = work.rows <= rows and pairs.start >= 0 and pairs.stop <= len(work.table) * heads
-    if not fit or not inside or not found.flags.c_contiguous:
-        raise ValueError(
-            f"{work.rows} rows are read by pairs {pairs} in states of "
-            f"{[(each.shape, each.dtype.str, each.strides) for each in (*states, found)]}"
-        )
-    code = (
-        matrix_kernel(MatrixForm(here, head, scale))
-        if half
-        else kernel(Form(here, head, scale, windowed=window is not None))
-    )
-    code.run(
-        *(each.ctypes.data for each in (*states, found)),
-        *(stride // kind.itemsize for each in states for stride in each.strides[:2]),
-        heads, work.table.ctypes.data, pairs.start, pairs.stop, window or 0,
-        _scratch.of(code.space),
-    )  # fmt: skip
-
-
 @dataclass(frozen=True, slots=True)
 class Code:
     """Machine code, and how many floats of memory it asks for."""
 
     run: Compiled
     space: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attention:
+    """Attention of a pack whose states lie in memory in one way.
+
+    Attributes:
+        code: Machine code.
+        strides: From row to row and from head to head, of query, key and value, in numbers.
+        heads: How many there are.
+        work: The blocks.
+        table: Where they are listed.
+        window: Keys at this distance or farther are not seen; 0 where all are.
+    """
+
+    code: Code
+    strides: tuple[int, ...]
+    heads: int
+    work: Work
+    table: int
+    window: int
+
+    @classmethod
+    def of(
+        cls,
+        states: Sequence[Numbers],
+        found: Numbers,
+        work: Work,
+        *,
+        scale: float,
+        window: int | None,
+    ) -> Self:
+        """Look at how states lie in memory.
+
+        Args:
+            states: Query, key and value, [T, heads, head] each, every head's numbers in a row;
+                float32, or the bits of bfloat16 as int16.
+            found: Where what each row reads is written, [T, heads, head], in a row.
+            work: The blocks.
+            scale: Factor of the products.
+            window: Keys at this distance or farther are not seen; None where all are, as in
+                bfloat16.
+
+        Raises:
+            RuntimeError: There is no kernel for such states: `can_attend` tells.
+            ValueError: The arrays are not as said, or have not the rows of the blocks.
+        """
+        here, (rows, heads, head), kind = machine(), found.shape, found.dtype
+        half = kind == BFLOAT16
+        if here is None or not can_attend(kind, head=head) or (half and window is not None):
+            raise RuntimeError(
+                f"kernels are off, or there is none for heads of {head} numbers as {kind} and a "
+                f"window of {window}: `can_attend` tells"
+            )
+        fit = kind in (np.float32, BFLOAT16) and all(
+            each.shape == found.shape and each.dtype == kind and each.strides[2] == kind.itemsize
+            for each in (*states, found)
+        )
+        if work.rows > rows or not fit or not found.flags.c_contiguous:
+            raise ValueError(
+                f"{work.rows} rows are read and there are states of "
+                f"{[(each.shape, each.dtype.str, each.strides) for each in (*states, found)]}"
+            )
+        code = (
+            matrix_kernel(MatrixForm(here, head, scale))
+            if half
+            else kernel(Form(here, head, scale, windowed=window is not None))
+        )
+        strides = (stride // kind.itemsize for each in states for stride in each.strides[:2])
+        return cls(code, tuple(strides), heads, work, work.table.ctypes.data, window or 0)
+
+    def run(self, places: Sequence[int], pairs: range) -> None:
+        """Let rows read keys: the values of these, weighted by the softmax of their products.
+
+        Args:
+            places: The addresses of such a query, key and value, and of where results go.
+            pairs: Which pairs of a block and a head are computed: block n in head h is
+                n * heads + h.
+
+        Raises:
+            ValueError: There are not so many pairs.
+        """
+        if pairs.start < 0 or pairs.stop > len(self.work.table) * self.heads:
+            raise ValueError(
+                f"{pairs} are no pairs of {len(self.work.table)} blocks and {self.heads} heads"
+            )
+        self.code.run(
+            *places, *self.strides, self.heads, self.table, pairs.start, pairs.stop, self.window,
+            _scratch.of(self.code.space),
+        )  # fmt: skip
 
 
 @made_once

@@ -65,6 +65,8 @@ class BytePanels(Layer):
             self._weights[panel, :, wide:] = 0
             self._weights[panel, :, :wide] = quads.transpose(1, 0, 2)
             self._of_columns[panel, :, :wide] = bias[there], scale[there], sums[there]
+        self._weights_at = self._weights.ctypes.data  # nothing can copy a layer and its code
+        self._of_columns_at = self._of_columns.ctypes.data
         super().__init__(dims=dims, columns=columns, count=count, step=ROWS)
 
     def _most(self, rows: int) -> int:
@@ -78,8 +80,8 @@ class BytePanels(Layer):
         space = _scratch.of(memory + filled * self._width)
         self._run[x.half](
             x.address + row * x.stride * item, x.stride, count, quads,
-            self._weights.ctypes.data, quads * self._width, share.panels.start, share.panels.stop,
-            self._of_columns.ctypes.data, True,
+            self._weights_at, quads * self._width, share.panels.start, share.panels.stop,
+            self._of_columns_at, True,
             out.address + row * out.stride * item, out.stride, self.columns, True, self._gelu,
             space, space + memory * FLOAT_BYTES, 0,
         )  # fmt: skip

@@ -89,7 +89,11 @@ class Layer(ABC):
                 f"{share} of a layer from {self.dims} to {self.columns} numbers is asked for, and "
                 f"there are {len(self)} panels, {x} and {out}"
             )
-        for block in cut(len(rows), -(-len(rows) // self._most(x.rows)), self._step):
+        most = self._most(x.rows)
+        if 0 < len(rows) <= most:
+            self._project(x, out, share)
+            return
+        for block in cut(len(rows), -(-len(rows) // most), self._step):
             those = range(rows.start + block.start, rows.start + block.stop)
             self._project(x, out, Share(those, panels))
 

@@ -53,6 +53,24 @@ class Units(NamedTuple):
     room: Callable[[int, int], int]
 
 
+class Plan(NamedTuple):
+    """How a block of so many rows is computed.
+
+    Attributes:
+        run: Machine code.
+        segments: Dimensions that meet at once: the first, and the one behind the last.
+        numbers: Floats of memory for rows.
+        sums: Floats of memory for the sums of a panel.
+        stride: Floats from the sums of one panel to those of the next; 0 where they need not stay.
+    """
+
+    run: Compiled
+    segments: list[tuple[int, int]]
+    numbers: int
+    sums: int
+    stride: int
+
+
 class Panels(Layer):
     """A layer of float32 weights."""
 
@@ -78,6 +96,11 @@ class Panels(Layer):
         if bias is not None:
             self._bias[: len(weight)] = bias
         columns, dims = weight.shape
+        # Remembered, since caches forget what Python does in between. Nothing can copy a layer:
+        # machine code cannot be copied.
+        self._weights_at, self._depth = self._weights.ctypes.data, self._weights[0].size
+        self._bias_at = self._bias.ctypes.data
+        self._plans: dict[tuple[int, bool], Plan] = {}
         super().__init__(dims=dims, columns=columns, count=len(self._weights), step=self._many.tall)
 
     def _units(self, rows: int) -> Units:
@@ -87,22 +110,33 @@ class Panels(Layer):
         return self._units(rows).rows
 
     def _project(self, x: Matrix, out: Matrix, share: Share) -> None:
-        units, (row, count) = self._units(x.rows), (share.rows.start, len(share.rows))
-        width, filled = self._width, -(-count // units.step) * units.step
-        segments = cut(self.dims, -(-self.dims * count // units.numbers), units.piece)
-        numbers, sums = units.room(filled, len(segments[0])), filled * width
-        space = _scratch.of(numbers + sums * (len(share.panels) if len(segments) > 1 else 1))
-        weights, depth = self._weights.ctypes.data, self._weights[0].size
-        for segment in segments:
-            units.run(
-                x.address + (row * x.stride + segment.start) * FLOAT_BYTES, x.stride,
-                count, len(segment),
-                weights + segment.start * width * FLOAT_BYTES, depth,
-                share.panels.start, share.panels.stop, self._bias.ctypes.data, segment.start == 0,
+        row, count = share.rows.start, len(share.rows)
+        plan = self._plans.get((count, x.rows < ROWS_WORTH_MATRICES))
+        if plan is None:
+            plan = self._plan(count, x.rows)
+        run, segments, numbers, sums, stride = plan
+        first, stop = share.panels.start, share.panels.stop
+        space = _scratch.of(numbers + sums * (stop - first if stride else 1))
+        for start, end in segments:
+            run(
+                x.address + (row * x.stride + start) * FLOAT_BYTES, x.stride, count, end - start,
+                self._weights_at + start * self._width * FLOAT_BYTES, self._depth,
+                first, stop, self._bias_at, start == 0,
                 out.address + row * out.stride * FLOAT_BYTES, out.stride,
-                self.columns, segment.stop == self.dims, self._gelu,
-                space, space + numbers * FLOAT_BYTES, sums if len(segments) > 1 else 0,
+                self.columns, end == self.dims, self._gelu,
+                space, space + numbers * FLOAT_BYTES, stride,
             )  # fmt: skip
+
+    def _plan(self, count: int, rows: int) -> "Plan":
+        """How a block of some of so many rows is computed; remembered."""
+        units = self._units(rows)
+        filled = -(-count // units.step) * units.step
+        segments = cut(self.dims, -(-self.dims * count // units.numbers), units.piece)
+        numbers, sums = units.room(filled, len(segments[0])), filled * self._width
+        parts = [(part.start, part.stop) for part in segments]
+        plan = Plan(units.run, parts, numbers, sums, sums if len(segments) > 1 else 0)
+        self._plans[count, rows < ROWS_WORTH_MATRICES] = plan
+        return plan
 
 
 def can_multiply() -> bool:
