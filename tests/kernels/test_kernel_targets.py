@@ -6,6 +6,7 @@ import pytest
 from llvmlite import binding as llvm
 
 from tercet.kernels import (
+    add_norm,
     attention,
     attention_step,
     byte_linear,
@@ -20,6 +21,7 @@ from tercet.kernels.building import Kernel
 from tercet.kernels.compiling import AMX, ARM, AVX2, AVX512, Machine
 
 MODULES = (
+    add_norm,
     attention,
     byte_linear,
     inner_product,
@@ -53,6 +55,7 @@ def write_all(here: Machine) -> None:
         late_interaction_loops.kernel.__wrapped__(tokens)
         vectors = inner_product.Form(here, kind, scaled, several=True, dim=130)
         inner_product.kernel.__wrapped__(vectors)
+    add_norm.kernel.__wrapped__(add_norm.Form(here, 64, 1e-5))
     attention.kernel.__wrapped__(attention_step.Form(here, 64, 0.125, windowed=True))
     linear.vector_units.__wrapped__(here)
     if here.matrices:
@@ -76,6 +79,6 @@ def test_kernels_are_complete_for_each_processor(
     for module in MODULES:
         monkeypatch.setattr(module, "compiled", kept)
     write_all(TARGETS[processor][1])
-    assert len(texts) == 10 + 3 * TARGETS[processor][1].matrices
+    assert len(texts) == 11 + 3 * TARGETS[processor][1].matrices
     for name, text in texts.items():
         assert not re.findall(r"^\s+(?:bl|callq?)\s.*", text, re.M), name

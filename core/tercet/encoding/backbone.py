@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from tercet.encoding.add_norm import compile_norms
 from tercet.encoding.attention import PACKED
 from tercet.encoding.int8 import is_compiled, quantise
 from tercet.encoding.kernel_attention import RunsAtOnce, find_kernel
@@ -84,6 +85,7 @@ def load_backbone(
         quantise(model)
     elif device.type == "cpu":
         prepack(model, dtype=dtype)
+    compile_norms(model, dtype=dtype)
     if not packs:
         return PaddedBackbone(built, device=device)
     pad = config.pad_token_id if spec.architecture in POSITIONS_BEHIND_PADDING else None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
+from tercet.encoding.add_norm import AddedNorm
 from tercet.encoding.attention import packed_attention
 from tercet.encoding.kernel_attention import RunsAtOnce
 from tercet.encoding.packing import Run
@@ -39,12 +40,12 @@ class PostNormLayer(nn.Module):
         asks, joins, ends = layer.attention.self, layer.attention.output, layer.output
         self._heads = heads
         self.ask = _stacked([asks.query, asks.key, asks.value])
-        self.join, self.join_norm = joins.dense, joins.LayerNorm
+        self.join, self.join_norm = joins.dense, AddedNorm(joins.LayerNorm)
         self.widen, self.activation = (
             layer.intermediate.dense,
             layer.intermediate.intermediate_act_fn,
         )
-        self.narrow, self.norm = ends.dense, ends.LayerNorm
+        self.narrow, self.norm = ends.dense, AddedNorm(ends.LayerNorm)
 
     def forward(self, states: Tensor, read: Read) -> Tensor:
         """The next states.
@@ -55,9 +56,9 @@ class PostNormLayer(nn.Module):
         """
         asked = self.ask(states).view(len(states), 3, self._heads, -1)
         found = read(*asked.unbind(1)).flatten(1)  # [T, heads, head] -> [T, H]
-        joined = self.join_norm(self.join(found) + states)
+        joined = self.join_norm(self.join(found), states)
         wide = self.activation(self.widen(joined))
-        following: Tensor = self.norm(self.narrow(wide) + joined)
+        following: Tensor = self.norm(self.narrow(wide), joined)
         return following
 
 
