@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from tercet.encoding import add_norm
 from tercet.encoding.add_norm import AddedNorm, CompiledAddedNorm, compile_norms
 from tercet.kernels.add_norm import can_normalise
 
@@ -26,6 +27,18 @@ def test_a_kernel_normalises_as_torch_does() -> None:
     torch.testing.assert_close(model["norm"](states[:, 0], states[:, 2]), plain, rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match=r"the states are torch\.bfloat16"):
         model["norm"](states[:, 0].bfloat16(), states[:, 2])
+
+
+@torch.inference_mode()
+def test_threads_share_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not can_normalise(64):
+        pytest.skip("kernels are off here")
+    model, result, states = holder(64), torch.randn(41, 64), torch.randn(41, 64)
+    compile_norms(model, dtype=torch.float32)
+    alone = model["norm"](result, states)
+    monkeypatch.setattr(add_norm, "WORTH_A_THREAD", 64)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert torch.equal(model["norm"](result, states), alone)
 
 
 @pytest.mark.parametrize(("dims", "dtype"), [(65, torch.float32), (64, torch.bfloat16)])

@@ -4,7 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from tercet.kernels.add_norm import AddNorm, can_normalise
-from tercet.kernels.layer import Matrix
+from tercet.kernels.layer import Matrix, cut
+from tercet.scoring.threads import in_parallel
+
+WORTH_A_THREAD = 1 << 18
+"""Numbers below which handing work to another thread costs more than it saves."""
 
 
 class AddedNorm(nn.Module):
@@ -31,7 +35,16 @@ class CompiledAddedNorm(nn.Module):
     def forward(self, result: Tensor, states: Tensor) -> Tensor:
         """Add and normalise, both [T, H]."""
         y = torch.empty(states.shape, dtype=states.dtype)
-        self._norm.run(_matrix(result), _matrix(states), _matrix(y))
+        threads = min(torch.get_num_threads(), states.numel() // WORTH_A_THREAD)
+        if threads < 2:
+            self._norm.run(_matrix(result), _matrix(states), _matrix(y))
+            return y
+
+        def some(rows: range) -> None:
+            own = slice(rows.start, rows.stop)
+            self._norm.run(_matrix(result[own]), _matrix(states[own]), _matrix(y[own]))
+
+        in_parallel(some, cut(len(states), threads))
         return y
 
 
@@ -51,10 +64,10 @@ def is_ours(norm: nn.LayerNorm, *, dtype: torch.dtype) -> bool:
 
 def _matrix(states: Tensor) -> Matrix:
     """Where the rows of states are."""
-    if states.dtype != torch.float32 or states.stride(1) != 1:
+    if states.dtype != torch.float32 or states.stride(1) != 1 or not states.is_cpu:
         raise ValueError(
-            f"the states are {states.dtype} with strides {states.stride()}: this norm was laid out "
-            "for rows of float32"
+            f"the states are {states.dtype} on {states.device}, strides {states.stride()}: this "
+            "norm was laid out for rows of float32 on a CPU"
         )
     rows, columns = states.shape
     return Matrix(states.data_ptr(), rows, columns, states.stride(0), owner=states)

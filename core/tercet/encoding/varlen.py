@@ -219,7 +219,8 @@ def computes_rightly(
 ) -> bool:
     """Whether an operator is there and agrees with plain arithmetic, with and without a window."""
     states = torch.linspace(-1, 1, 12 * 2 * head).sin().view(12, 2, head)
-    query, key, value = (states.roll(shift).to(device, dtype) for shift in (0, 5, 11))
+    rolled = torch.stack([states.roll(shift) for shift in (0, 5, 11)], dim=1).to(device, dtype)
+    query, key, value = rolled.unbind(1)  # not next to each other, as one product makes them
     runs = (Run(0, 1, 7, 7), Run(7, 1, 4, 4))  # and one row that fills up
     bounds = bounds_of(runs, rows=12, device=device)
     for window in (None, 3) if windows else (None,):
