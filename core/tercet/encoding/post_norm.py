@@ -54,12 +54,18 @@ class PostNormLayer(nn.Module):
             states: [T, H].
             read: Attention.
         """
-        asked = self.ask(states).view(len(states), 3, self._heads, -1)
-        found = read(*asked.unbind(1)).flatten(1)  # [T, heads, head] -> [T, H]
-        joined = self.join_norm(self.join(found), states)
-        wide = self.activation(self.widen(joined))
-        following: Tensor = self.norm(self.narrow(wide), joined)
+        joined = self.join_norm(self.join(self._attend(states, read)), states)
+        following: Tensor = self.norm(self._widen(joined), joined)
         return following
+
+    def _attend(self, states: Tensor, read: Read) -> Tensor:
+        """What each row reads, [T, H]; queries, keys and values are gone when it is there."""
+        asked = self.ask(states).view(len(states), 3, self._heads, -1)
+        return read(*asked.unbind(1)).flatten(1)  # [T, heads, head] -> [T, H]
+
+    def _widen(self, joined: Tensor) -> Tensor:
+        found: Tensor = self.narrow(self.activation(self.widen(joined)))
+        return found
 
 
 class PostNormModel(nn.Module):
