@@ -11,7 +11,7 @@ import torch
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
-from tercet.encoding import attention, linear
+from tercet.encoding import attention, linear, post_norm
 from tercet.encoding import backbone as backbone_module
 from tercet.encoding.backbone import PACKABLE, PaddedBackbone, load_backbone
 from tercet.encoding.linear import CompiledLinear, PackedLinear, can_pack, prepack
@@ -131,6 +131,13 @@ def test_without_kernels_layers_of_few_steps_are_those_of_transformers(architect
     backbone = load_backbone(
         spec_of(architecture), model.state_dict(), device=CPU, dtype=torch.float32
     )
+    torch.testing.assert_close(backbone(items), one_by_one(model, items), rtol=0, atol=1e-6)
+
+
+def test_a_long_pack_is_widened_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post_norm, "ROWS_AT_ONCE", 50)
+    model, items = original("bert"), passes()
+    backbone = load_backbone(spec_of("bert"), model.state_dict(), device=CPU, dtype=torch.float32)
     torch.testing.assert_close(backbone(items), one_by_one(model, items), rtol=0, atol=1e-6)
 
 

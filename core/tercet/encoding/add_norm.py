@@ -33,19 +33,19 @@ class CompiledAddedNorm(nn.Module):
         self._norm = AddNorm(weight, bias, epsilon=norm.eps)
 
     def forward(self, result: Tensor, states: Tensor) -> Tensor:
-        """Add and normalise, both [T, H]."""
-        y = torch.empty(states.shape, dtype=states.dtype)
+        """Add and normalise, both [T, H]; the result is where it was."""
         threads = min(torch.get_num_threads(), states.numel() // WORTH_A_THREAD)
         if threads < 2:
-            self._norm.run(_matrix(result), _matrix(states), _matrix(y))
-            return y
+            own = _matrix(result)
+            self._norm.run(own, _matrix(states), own)
+            return result
 
         def some(rows: range) -> None:
-            own = slice(rows.start, rows.stop)
-            self._norm.run(_matrix(result[own]), _matrix(states[own]), _matrix(y[own]))
+            own = _matrix(result[rows.start : rows.stop])
+            self._norm.run(own, _matrix(states[rows.start : rows.stop]), own)
 
         in_parallel(some, cut(len(states), threads))
-        return y
+        return result
 
 
 def compile_norms(model: nn.Module, *, dtype: torch.dtype) -> None:

@@ -22,6 +22,9 @@ from tercet.encoding.varlen import Sequences
 POST_NORM = frozenset({"bert", "camembert", "roberta", "xlm-roberta"})
 """Architectures of transformers whose layers these are."""
 
+ROWS_AT_ONCE = 2048
+"""Most rows that are widened together: a long text's wide states would be its peak of memory."""
+
 Read = Callable[[Tensor, Tensor, Tensor], Tensor]
 """What each row reads, from queries, keys and values, all [T, heads, head]."""
 
@@ -64,8 +67,10 @@ class PostNormLayer(nn.Module):
         return read(*asked.unbind(1)).flatten(1)  # [T, heads, head] -> [T, H]
 
     def _widen(self, joined: Tensor) -> Tensor:
-        found: Tensor = self.narrow(self.activation(self.widen(joined)))
-        return found
+        """The second half, some rows after others: wide states are four times as long."""
+        parts = torch.split(joined, ROWS_AT_ONCE)
+        found = [self.narrow(self.activation(self.widen(part))) for part in parts]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
 
 class PostNormModel(nn.Module):
